@@ -1,0 +1,69 @@
+//! Connector factories: what the binary's one list of connectors holds.
+
+use crate::{Finding, Position, Result, Sink, Source, TableId};
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// What every sink is told when it is opened.
+#[derive(Clone, Debug)]
+pub struct SinkContext {
+    /// The pipeline's id; part of every identity that a sink stores.
+    pub pipeline_id: String,
+    /// The sink's id.
+    pub sink_id: String,
+    /// First part of every topic name.
+    pub topic_prefix: String,
+    /// How many bytes the sink may hold in memory.
+    pub memory_bytes: usize,
+}
+
+/// Opens and checks sinks of one configuration. Connectors parse their own configuration block
+/// into their own implementation of this.
+#[async_trait]
+pub trait SinkConnector: Send + Sync + 'static {
+    /// `webhook`, `postgres` …: configuration value, metric label, crate suffix.
+    fn kind(&self) -> &'static str;
+
+    /// Read-only preflight. `tables` are the captured tables as far as the source could tell.
+    async fn check(&self, context: &SinkContext, tables: &[CapturedTable]) -> Vec<Finding>;
+
+    /// Opens a session. Called anew after every failure.
+    async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>>;
+}
+
+/// A table that a source would capture, as its preflight saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CapturedTable {
+    /// Which table.
+    pub table: TableId,
+    /// Does it have a key?
+    pub has_key: bool,
+}
+
+/// Opens and checks sources of one configuration.
+#[async_trait]
+pub trait SourceConnector: Send + Sync + 'static {
+    /// `postgres`, `mysql` …
+    fn kind(&self) -> &'static str;
+
+    /// Read-only preflight, and the tables it found.
+    async fn check(&self) -> (Vec<Finding>, Vec<CapturedTable>);
+
+    /// Creates what the source needs on the server (slot, publication). Does nothing where it exists
+    /// and is ours. Says what it did, a line each.
+    async fn provision(&self) -> Result<Vec<String>>;
+
+    /// Removes what [`provision`](Self::provision) created. Says what it did, a line each.
+    async fn retire(&self) -> Result<Vec<String>>;
+
+    /// Opens a source. Called anew after every failure; `provision` has run before.
+    async fn open(&self) -> Result<Box<dyn Source>>;
+
+    /// Everything committed before this call lies below the returned position.
+    async fn current_position(&self) -> Result<Position>;
+}
+
+/// A shared sink connector.
+pub type SharedSinkConnector = Arc<dyn SinkConnector>;
+/// A shared source connector.
+pub type SharedSourceConnector = Arc<dyn SourceConnector>;

@@ -1,0 +1,139 @@
+//! What a table looks like at one moment of its history.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A table's full name in its source: `public.users`, `shop.orders`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TableId {
+    /// Schema (PostgreSQL, SQL Server) or database (MySQL, MongoDB).
+    pub namespace: String,
+    /// Table or collection.
+    pub name: String,
+}
+
+impl TableId {
+    /// Names a table, exactly as the database spells it, without quotes.
+    #[must_use]
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for TableId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.namespace, self.name)
+    }
+}
+
+/// One version of a table's schema. Every change carries the version it was written under.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TableSchema {
+    /// Which table.
+    pub table: TableId,
+    /// Whose type names [`Column::native_type`] holds: `postgres`, `mysql` …
+    pub dialect: String,
+    /// Columns in the order of the values of a [`Row`](crate::Row).
+    pub columns: Vec<Column>,
+    /// Indexes into `columns` of what identifies a row, in the key's own order; empty without a key.
+    pub key: Vec<u16>,
+}
+
+impl TableSchema {
+    /// The key's columns in the key's order.
+    pub fn key_columns(&self) -> impl Iterator<Item = &Column> {
+        self.key.iter().filter_map(|index| self.columns.get(usize::from(*index)))
+    }
+
+    /// Does the table identify its rows?
+    #[must_use]
+    pub fn has_key(&self) -> bool {
+        !self.key.is_empty()
+    }
+}
+
+/// One column of a [`TableSchema`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Column {
+    /// Name as the database spells it, without quotes.
+    pub name: String,
+    /// What its values are to us.
+    pub data_type: DataType,
+    /// The type as the database declares it, ready to be used in its DDL: `numeric(10,2)`,
+    /// `public.mood[]`.
+    pub native_type: String,
+    /// May it hold NULL?
+    pub nullable: bool,
+}
+
+/// What a column's values are to us; decides which [`Value`](crate::Value) they arrive as.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataType {
+    /// `Value::Bool`.
+    Bool,
+    /// `Value::Int` in 16 bits.
+    Int16,
+    /// `Value::Int` in 32 bits.
+    Int32,
+    /// `Value::Int` in 64 bits.
+    Int64,
+    /// `Value::UInt`.
+    UInt64,
+    /// `Value::Float32`.
+    Float32,
+    /// `Value::Float64`.
+    Float64,
+    /// `Value::Decimal`; `None` where the column declares no limits.
+    Decimal {
+        /// Total number of digits.
+        precision: Option<u32>,
+        /// Digits after the point.
+        scale: Option<i32>,
+    },
+    /// `Value::Text`.
+    Text,
+    /// `Value::Bytes`.
+    Bytes,
+    /// `Value::Json`.
+    Json,
+    /// `Value::Date`.
+    Date,
+    /// `Value::Time`.
+    Time {
+        /// Digits of the second's fraction; `None` = the database's default.
+        precision: Option<u8>,
+    },
+    /// `Value::TimeTz`.
+    TimeTz {
+        /// Digits of the second's fraction; `None` = the database's default.
+        precision: Option<u8>,
+    },
+    /// `Value::Timestamp`.
+    Timestamp {
+        /// Digits of the second's fraction; `None` = the database's default.
+        precision: Option<u8>,
+    },
+    /// `Value::TimestampTz`.
+    TimestampTz {
+        /// Digits of the second's fraction; `None` = the database's default.
+        precision: Option<u8>,
+    },
+    /// `Value::Interval`.
+    Interval,
+    /// `Value::Uuid`.
+    Uuid,
+    /// `Value::Text`, one of these labels in their sort order.
+    Enum {
+        /// All labels at the time of the schema.
+        labels: Vec<String>,
+    },
+    /// `Value::Array` of this element type.
+    Array(Box<DataType>),
+    /// `Value::Text` in the database's own text form; the type is known by its native name alone.
+    Other,
+}
+
+/// A number that stands for one table schema in records; given by the registry, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SchemaId(pub u32);

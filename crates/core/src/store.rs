@@ -1,0 +1,46 @@
+//! The contracts of the embedded state.
+
+use crate::{Checkpoint, Position, Result, SchemaId, TableSchema};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// How far capture has got: everything up to `position` is durable in the transport.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaptureProgress {
+    /// The end of the last durable batch.
+    pub position: Position,
+    /// That batch's `resume` bytes.
+    pub resume: Bytes,
+}
+
+/// Keeps what a pipeline must remember. Every save is durable on return.
+#[async_trait]
+pub trait CheckpointStore: Send + Sync + 'static {
+    /// Raises and returns the epoch of this pipeline; never below `at_least`. Everything that saved
+    /// under an older epoch is refused from now on.
+    async fn begin_epoch(&self, at_least: u64) -> Result<u64>;
+
+    /// Capture's progress; `None` before the first save.
+    async fn load_capture(&self) -> Result<Option<CaptureProgress>>;
+
+    /// Saves capture's progress. Fails when `epoch` is not the newest.
+    async fn save_capture(&self, epoch: u64, progress: &CaptureProgress) -> Result<()>;
+
+    /// The checkpoint of a consumer that cannot keep its own; empty before the first save.
+    async fn load(&self, consumer: &str) -> Result<Checkpoint>;
+
+    /// Saves a consumer's checkpoint. Never moves a partition back; fails when its epoch is not the
+    /// newest.
+    async fn save(&self, consumer: &str, checkpoint: &Checkpoint) -> Result<()>;
+}
+
+/// Gives table schemas numbers and keeps them for as long as the pipeline lives.
+#[async_trait]
+pub trait SchemaStore: Send + Sync + 'static {
+    /// Same schema, same number. Durable on return.
+    async fn register(&self, schema: &TableSchema) -> Result<SchemaId>;
+
+    /// The schema of a number.
+    async fn get(&self, id: SchemaId) -> Result<Option<Arc<TableSchema>>>;
+}

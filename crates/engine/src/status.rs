@@ -1,0 +1,74 @@
+//! What a running pipeline says about itself; the JSON is part of the HTTP and command-line contract.
+
+use cdc_core::status::{ConnectorState, Problem, SinkStatus, SourceStatus};
+use serde::Serialize;
+
+/// A pipeline and its parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PipelineStatus {
+    /// The pipeline's id.
+    pub pipeline_id: String,
+    /// Grows each time the pipeline starts.
+    pub epoch: u64,
+    /// When the process started it, in milliseconds since 1970.
+    pub started_at_ms: u64,
+    /// The source.
+    pub source: SourceStatus,
+    /// The source's last failure, while it matters.
+    pub source_error: Option<Problem>,
+    /// The log.
+    pub transport: TransportStatus,
+    /// The sinks, in the order of the configuration.
+    pub sinks: Vec<SinkStatus>,
+}
+
+/// The log between capture and delivery.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TransportStatus {
+    /// Records appended since the log began.
+    pub end_offset: u64,
+    /// Why appends wait, while they do: a full disk, retention at stake.
+    pub paused: Option<String>,
+}
+
+impl PipelineStatus {
+    /// Why the pipeline is not ready; empty when it is: the source is connected and at work, the log
+    /// takes records, and no sink is parked or down.
+    #[must_use]
+    pub fn not_ready(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        let healthy =
+            |state| matches!(state, ConnectorState::Running | ConnectorState::Snapshotting);
+        if !healthy(self.source.state) || !self.source.connected {
+            reasons.push(reason("source", self.source.state, self.source_error.as_ref()));
+        }
+        if let Some(paused) = &self.transport.paused {
+            reasons.push(format!("log: {paused}"));
+        }
+        for sink in &self.sinks {
+            if !healthy(sink.state) {
+                let name = format!("sink {}", sink.sink_id);
+                reasons.push(reason(&name, sink.state, sink.error.as_ref()));
+            } else if !sink.parked_tables.is_empty() {
+                let tables = sink.parked_tables.join(", ");
+                reasons.push(format!("sink {}: tables are parked: {tables}", sink.sink_id));
+            }
+        }
+        reasons
+    }
+}
+
+fn reason(name: &str, state: ConnectorState, problem: Option<&Problem>) -> String {
+    let state = match state {
+        ConnectorState::Starting => "starting",
+        ConnectorState::Snapshotting => "snapshotting",
+        ConnectorState::Running => "not connected",
+        ConnectorState::Retrying => "retrying",
+        ConnectorState::Parked => "parked until an operator acts",
+        ConnectorState::Stopped => "stopped",
+    };
+    match problem {
+        Some(problem) => format!("{name}: {state}: {}: {}", problem.code, problem.message),
+        None => format!("{name}: {state}"),
+    }
+}

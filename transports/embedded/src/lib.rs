@@ -1,0 +1,1 @@
+//! cdc-transport-embedded.
