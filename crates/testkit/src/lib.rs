@@ -1,1 +1,5 @@
-//! cdc-testkit.
+//! What tests of every crate share: real servers as local processes, conformance suites, memory
+//! implementations and generated data. A development dependency only.
+
+pub mod conformance;
+pub mod services;

@@ -1,0 +1,85 @@
+//! Which server binaries this machine has, and where.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+
+/// One installed PostgreSQL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binaries {
+    /// Directory of the programs.
+    pub bin: PathBuf,
+    /// Directory of its own libraries, when it does not use the system's.
+    pub lib: Option<PathBuf>,
+}
+
+impl Binaries {
+    /// A command for one of the programs, in the environment that it needs.
+    #[must_use]
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.bin.join(program));
+        command.env("LC_ALL", "C.UTF-8").current_dir("/");
+        if let Some(lib) = &self.lib {
+            command.env("LD_LIBRARY_PATH", lib);
+        }
+        command
+    }
+}
+
+/// The folder that `cargo xtask services` fills.
+///
+/// Servers run as an unprivileged account when we are root, which cannot read root's home.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the test environment, not the product's settings")]
+pub fn cache_directory() -> PathBuf {
+    if let Some(named) = std::env::var_os("CDC_SERVICES_DIR") {
+        return PathBuf::from(named);
+    }
+    if rustix::process::getuid().is_root() {
+        return PathBuf::from("/var/cache/cdc/services");
+    }
+    let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+    home.join(".cache/cdc/services")
+}
+
+/// The binaries of one PostgreSQL major.
+///
+/// # Errors
+/// When this machine has none, with what to do about it.
+pub fn postgres(major: u16) -> anyhow::Result<Binaries> {
+    let packaged = PathBuf::from(format!("/usr/lib/postgresql/{major}/bin"));
+    if packaged.join("postgres").exists() {
+        return Ok(Binaries { bin: packaged, lib: None });
+    }
+    fetched(&cache_directory(), major)
+        .or_else(|| on_path(major))
+        .with_context(|| format!("PostgreSQL {major} is not installed: cargo xtask services"))
+}
+
+fn fetched(cache: &Path, major: u16) -> Option<Binaries> {
+    let prefix = format!("postgres-{major}.");
+    let mut roots: Vec<PathBuf> = std::fs::read_dir(cache)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
+                && path.join("bin/postgres").exists()
+        })
+        .collect();
+    roots.sort();
+    let root = roots.pop()?;
+    Some(Binaries { bin: root.join("bin"), lib: Some(root.join("lib")) })
+}
+
+fn on_path(major: u16) -> Option<Binaries> {
+    let said = |program: &str, argument: &str| {
+        let output = Command::new(program).arg(argument).output().ok()?;
+        String::from_utf8(output.stdout).ok()
+    };
+    let version = said("pg_config", "--version")?;
+    let number = version.split_whitespace().nth(1)?.split('.').next()?;
+    let bin = PathBuf::from(said("pg_config", "--bindir")?.trim());
+    (number == major.to_string() && bin.join("postgres").exists())
+        .then_some(Binaries { bin, lib: None })
+}

@@ -1,0 +1,15 @@
+//! Real servers, started as local processes for the time of a test and removed afterwards, whatever
+//! way the test process ends.
+
+pub mod account;
+pub mod certificates;
+pub mod installed;
+pub mod port;
+pub mod postgres;
+pub mod skip;
+mod watchdog;
+
+pub use certificates::Certificates;
+pub use port::Port;
+pub use postgres::{Options, Postgres};
+pub use skip::{missing, skip};

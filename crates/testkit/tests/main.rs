@@ -1,0 +1,5 @@
+//! The test kit, tested by itself.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+// Real servers: they answer, survive what a test does to them, and leave nothing behind.
+mod services;
