@@ -75,9 +75,10 @@ impl From<Error> for WriteError {
 
 /// Writes changes to one destination.
 ///
-/// Calls come one at a time and in this order: `committed` once, then any number of `prepare`,
-/// `write` and `commit`, then `close`. After an error other than a parked change the engine drops the
-/// sink and opens a new one, which starts from what `committed` says.
+/// Calls come one at a time and in this order: `claim` (again with a higher epoch where the stored one
+/// was newer), then any number of `prepare`, `write` and `commit`, then `close`. After an error other
+/// than a parked change the engine drops the sink and opens a new one, which starts from what `claim`
+/// says.
 #[async_trait]
 pub trait Sink: Send + 'static {
     /// What this sink promises.
@@ -93,9 +94,13 @@ pub trait Sink: Send + 'static {
         ParkScope::Change
     }
 
-    /// The checkpoint that is stored with the data, empty before the first commit; `None` when this
-    /// sink cannot keep one and the engine must.
-    async fn committed(&mut self) -> Result<Option<Checkpoint>>;
+    /// Makes this session the only writer and returns the checkpoint that is stored with the data,
+    /// empty before the first commit; `None` when this sink cannot keep one and the engine must.
+    ///
+    /// In one atomic step: where the stored epoch is not newer than `epoch`, it becomes `epoch`, so
+    /// that every later commit of an older writer fails, and no commit can come between this answer
+    /// and the first write. Where it is newer, nothing changes and the answer shows it.
+    async fn claim(&mut self, epoch: u64) -> Result<Option<Checkpoint>>;
 
     /// Creates or evolves the destination of one table. Called before the first change under `new`,
     /// also after every start; must do nothing when the destination already fits.
