@@ -1,0 +1,3 @@
+//! One suite a contract: every implementation runs it, the memory one first.
+
+pub mod store;
