@@ -1,10 +1,29 @@
 //! Runs pipelines through the traits of `cdc-core` only: capture fills the log, one delivery loop a
 //! sink empties it, and a supervisor restarts whichever part fails without disturbing the others.
+//!
+//! ```text
+//! Source ─▶ capture ─▶ Transport ─▶ deliver (one a sink) ─▶ Sink
+//!             │  encode, append,       │  decode, drop duplicates, prepare, write
+//!             │  await receipts        │  commit: data + checkpoint + epoch
+//!             ▼                        ▼
+//!        CheckpointStore          dead letters, release of the log
+//! ```
 #![warn(missing_docs)]
 
+mod capture;
+mod commit;
+mod currency;
+mod dead_letter;
+mod deliver;
+mod epoch;
+mod error;
+mod intake;
 mod pipeline;
+mod readers;
+mod route;
 mod spec;
 mod status;
+mod supervise;
 
 pub use pipeline::run;
 pub use spec::{OnRejected, PipelineSpec, SinkSpec, Until};

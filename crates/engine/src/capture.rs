@@ -1,0 +1,279 @@
+//! Source to transport. The stored progress moves only when the transport has the whole batch on disk,
+//! and only then may the database discard its log.
+
+use crate::{
+    error,
+    pipeline::Shared,
+    route::Router,
+    supervise::{Restart, Restarts},
+};
+use bytes::Bytes;
+use cdc_core::{
+    Error, Offset, Position, Result, Retry, SourceContext, TopicPartition,
+    channel::{BatchReceiver, BudgetedBatch, batch_channel},
+    status::{ConnectorState, Problem, SourceStatus},
+    store::CaptureProgress,
+    transport::AppendReceipt,
+};
+use futures::{StreamExt, stream::FuturesOrdered};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Batches between a source and the log.
+const BATCH_COUNT_MAX: usize = 64;
+/// Batches that the log has accepted and not yet confirmed.
+const IN_FLIGHT_MAX: usize = 64;
+/// Progress is stored at most this often while changes flow.
+const SAVE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Runs the source for as long as the pipeline lives.
+pub(crate) async fn supervise(shared: Arc<Shared>, stop: CancellationToken) -> Result<()> {
+    let mut restarts = Restarts::new(shared.spec.retry, shared.spec.seed);
+    let mut ever_ran = false;
+    loop {
+        let session = Session { shared: &shared, moved: false };
+        let (outcome, progressed) = session.run(&stop).await;
+        ever_ran |= progressed;
+        let failure = match outcome {
+            Ok(()) => {
+                shared.update(|status| status.source.state = ConnectorState::Stopped);
+                shared.currency.source_ended();
+                return Ok(());
+            }
+            Err(failure) => failure,
+        };
+        if stop.is_cancelled() {
+            tracing::warn!(error = %failure.chain(), "the source failed while stopping");
+            return Ok(());
+        }
+        let restart = restarts.after(&failure, progressed);
+        if gives_up(&shared, &failure, &restart, ever_ran) {
+            return Err(failure);
+        }
+        report(&shared, &failure, &restart);
+        tokio::select! { biased;
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(restart.wait) => {}
+        }
+    }
+}
+
+fn gives_up(shared: &Shared, failure: &Error, restart: &Restart, ever_ran: bool) -> bool {
+    let hopeless = failure.retry != Retry::Backoff;
+    let out_of_tries = restart.failures >= shared.spec.retry.max_attempts;
+    (hopeless && !ever_ran) || (shared.currency.ends() && (hopeless || out_of_tries))
+}
+
+fn report(shared: &Shared, failure: &Error, restart: &Restart) {
+    tracing::warn!(
+        error = %failure.chain(), remedy = failure.remedy.as_deref().unwrap_or_default(),
+        wait_ms = restart.wait.as_millis(), failures = restart.failures, "the source failed",
+    );
+    metrics::counter!("cdc_source_restarts_total").increment(1);
+    shared.update(|status| {
+        status.source.state = restart.state;
+        status.source.connected = false;
+        status.source_error = Some(Problem::from(failure));
+    });
+}
+
+/// One life of a source.
+struct Session<'a> {
+    shared: &'a Shared,
+    /// Has anything become durable?
+    moved: bool,
+}
+
+impl Session<'_> {
+    async fn run(mut self, stop: &CancellationToken) -> (Result<()>, bool) {
+        let outcome = tokio::select! { biased;
+            () = stop.cancelled() => Ok(None),
+            opened = self.open() => opened.map(Some),
+        };
+        let outcome = match outcome {
+            Ok(Some((source, progress))) => self.capture(source, progress, stop).await,
+            Ok(None) => Ok(()),
+            Err(failure) => Err(failure),
+        };
+        (outcome, self.moved)
+    }
+
+    async fn open(&self) -> Result<(Box<dyn cdc_core::Source>, Option<CaptureProgress>)> {
+        let spec = &self.shared.spec;
+        for line in spec.source.provision().await? {
+            tracing::info!(action = line, "source provisioned");
+        }
+        let progress = spec.checkpoints.load_capture().await?;
+        Ok((spec.source.open().await?, progress))
+    }
+
+    async fn capture(
+        &mut self,
+        source: Box<dyn cdc_core::Source>,
+        progress: Option<CaptureProgress>,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        let spec = &self.shared.spec;
+        let bytes_max = u32::try_from(spec.memory_budget_bytes / 4).unwrap_or(u32::MAX);
+        let (out, batches) = batch_channel(BATCH_COUNT_MAX, bytes_max);
+        let (durable, durable_seen) = watch::channel(progress.as_ref().map(|p| p.position));
+        let (status, status_seen) = watch::channel(SourceStatus::default());
+        let context = SourceContext {
+            resume: progress.map(|p| p.resume),
+            out,
+            durable: durable_seen,
+            status,
+            clock: Arc::clone(&spec.clock),
+            cancel: stop.child_token(),
+        };
+        let follow = follow_status(self.shared, status_seen);
+        let router = Router::new(
+            Arc::clone(&spec.transport),
+            Arc::clone(&spec.schemas),
+            spec.topic_prefix.clone(),
+        );
+        let mut forward = Forward {
+            shared: self.shared,
+            router,
+            durable,
+            unsaved: None,
+            saved_at: None,
+            moved: &mut self.moved,
+        };
+        let mut source = std::pin::pin!(source.run(context));
+        let mut forward = std::pin::pin!(forward.run(batches));
+        let mut follow = std::pin::pin!(follow);
+        let ended = loop {
+            tokio::select! { biased;
+                // The log failed: dropping the source is a crash that it can stand.
+                forwarded = &mut forward => return forwarded,
+                ended = &mut source => break ended,
+                () = &mut follow => std::future::pending().await,
+            }
+        };
+        // What the source sent before it ended still becomes durable.
+        forward.await.and(ended)
+    }
+}
+
+async fn follow_status(shared: &Shared, mut seen: watch::Receiver<SourceStatus>) {
+    while seen.changed().await.is_ok() {
+        let source = seen.borrow_and_update().clone();
+        shared.update(|status| {
+            if source.connected {
+                status.source_error = None;
+            }
+            status.source = source;
+        });
+    }
+    std::future::pending::<()>().await;
+}
+
+/// A batch that the log has accepted.
+struct Accepted {
+    end: Position,
+    resume: Bytes,
+    changes: u64,
+    receipts: Vec<(TopicPartition, AppendReceipt)>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The batch is durable.
+struct Durable {
+    progress: CaptureProgress,
+    changes: u64,
+    ends: Vec<(TopicPartition, Offset)>,
+}
+
+impl Accepted {
+    async fn durable(self) -> Result<Durable> {
+        let mut ends = Vec::with_capacity(self.receipts.len());
+        for (partition, receipt) in self.receipts {
+            ends.push((partition, receipt.0.await.map_err(|_| error::receipt_lost())??));
+        }
+        let progress = CaptureProgress { position: self.end, resume: self.resume };
+        Ok(Durable { progress, changes: self.changes, ends })
+    }
+}
+
+type InFlight = FuturesOrdered<Pin<Box<dyn Future<Output = Result<Durable>> + Send>>>;
+
+/// Moves batches from the source into the log.
+struct Forward<'a> {
+    shared: &'a Shared,
+    router: Router,
+    durable: watch::Sender<Option<Position>>,
+    unsaved: Option<CaptureProgress>,
+    saved_at: Option<Instant>,
+    moved: &'a mut bool,
+}
+
+impl Forward<'_> {
+    /// Ends when the source is gone and everything it sent is durable and recorded.
+    async fn run(&mut self, mut batches: BatchReceiver) -> Result<()> {
+        let mut in_flight = InFlight::new();
+        let mut open = true;
+        while open || !in_flight.is_empty() {
+            let save_at = self.save_at();
+            tokio::select! { biased;
+                Some(durable) = in_flight.next(), if !in_flight.is_empty() => {
+                    self.note(durable?).await?;
+                }
+                () = tokio::time::sleep_until(save_at), if self.unsaved.is_some() => {
+                    self.save().await?;
+                }
+                batch = batches.recv(), if open && in_flight.len() < IN_FLIGHT_MAX => match batch {
+                    Some(batch) => in_flight.push_back(Box::pin(self.append(batch).await?.durable())),
+                    None => open = false,
+                },
+            }
+        }
+        self.save().await
+    }
+
+    async fn append(&mut self, budgeted: BudgetedBatch) -> Result<Accepted> {
+        let BudgetedBatch { batch, permit } = budgeted;
+        let mut receipts = Vec::new();
+        let routed = self.router.route(&batch.changes).await?;
+        for (partition, records) in routed {
+            let receipt = self.shared.spec.transport.append(&partition, records).await?;
+            receipts.push((partition, receipt));
+        }
+        let changes = batch.changes.len() as u64;
+        Ok(Accepted { end: batch.end, resume: batch.resume, changes, receipts, _permit: permit })
+    }
+
+    async fn note(&mut self, durable: Durable) -> Result<()> {
+        metrics::counter!("cdc_changes_captured_total").increment(durable.changes);
+        self.shared.currency.captured(durable.progress.position);
+        *self.moved |= durable.changes > 0;
+        if let Some((_, end)) = durable.ends.last() {
+            self.shared.update(|status| status.transport.end_offset = end.0);
+        }
+        if self.shared.spec.sinks.is_empty() {
+            for (partition, end) in &durable.ends {
+                self.shared.spec.transport.release(partition, *end).await?;
+            }
+        }
+        self.unsaved = Some(durable.progress);
+        if self.save_at() <= Instant::now() { self.save().await } else { Ok(()) }
+    }
+
+    fn save_at(&self) -> Instant {
+        self.saved_at.map_or_else(Instant::now, |at| at + SAVE_INTERVAL)
+    }
+
+    /// Records progress, then lets the database discard its log up to it.
+    async fn save(&mut self) -> Result<()> {
+        let Some(progress) = self.unsaved.take() else { return Ok(()) };
+        let epoch = self.shared.epoch.current();
+        self.shared.spec.checkpoints.save_capture(epoch, &progress).await?;
+        self.saved_at = Some(Instant::now());
+        self.durable.send_replace(Some(progress.position));
+        Ok(())
+    }
+}

@@ -1,0 +1,233 @@
+//! One life of a sink: claim it, read, write, commit.
+
+use super::{Memory, Target, write::Writer};
+use crate::{commit::Progress, dead_letter::Parked, error, intake::Intake, readers::Readers};
+use cdc_core::{
+    Checkpoint, Offset, RecordBatch, Result, Sink, TopicPartition, catalog::SinkContext,
+    sink::CommitBoundary, status::ConnectorState, transport::MembershipEvent, transport::Ordering,
+};
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How often an operator's wish to retry dead letters is looked for.
+const LETTERS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How a session ended without an error.
+pub(crate) enum End {
+    /// The pipeline stops.
+    Stopped,
+    /// The sink has everything that it was to get.
+    Current,
+    /// A change was set aside; the sink must be opened anew without a wait.
+    Again,
+}
+
+/// One life of a sink.
+pub(crate) struct Session<'a> {
+    target: &'a Target,
+    readers: Readers,
+    intake: Intake,
+    writer: Writer<'a>,
+    /// Where each partition must be read to before the sink is current.
+    goals: Option<BTreeMap<TopicPartition, Offset>>,
+    /// Has the sink its first share of the partitions?
+    assigned: bool,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) async fn run(
+        target: &'a Target,
+        memory: &'a mut Memory,
+        stop: &CancellationToken,
+    ) -> Result<End> {
+        let opened = tokio::select! { biased;
+            () = stop.cancelled() => return Ok(End::Stopped),
+            opened = Self::open(target, memory) => opened?,
+        };
+        let mut session = opened;
+        let end = session.follow(stop).await?;
+        if matches!(end, End::Stopped | End::Current) {
+            session.writer.finish().await?;
+            target.state(ConnectorState::Stopped);
+        }
+        Ok(end)
+    }
+
+    async fn open(target: &'a Target, memory: &'a mut Memory) -> Result<Self> {
+        let shared = &target.shared;
+        let mut sink = target.spec.connector.open(&target.context).await?;
+        let claimed = claim(target, memory, &mut *sink).await?;
+        let boundary = match shared.spec.transport.ordering() {
+            Ordering::Total => sink.commit_boundary(),
+            Ordering::PerPartition => CommitBoundary::AnyChange,
+        };
+        let progress = Progress::new(claimed.checkpoint, boundary);
+        let parked =
+            Parked::load(&*shared.spec.dead_letters, target, progress.checkpoint()).await?;
+        let delivery = sink.delivery();
+        shared.update_sink(target.index, |status| {
+            status.delivery = Some(delivery);
+            status.state = ConnectorState::Running;
+            status.dead_letters = parked.count();
+            status.parked_tables = parked.tables();
+        });
+        let transport = std::sync::Arc::clone(&shared.spec.transport);
+        let store = std::sync::Arc::clone(&shared.spec.schemas);
+        Ok(Self {
+            target,
+            readers: Readers::new(transport, shared.read_bytes_max()),
+            intake: Intake::new(store, shared.spec.topic_prefix.clone()),
+            writer: Writer::new(target, memory, sink, claimed.kept_by_sink, progress, parked),
+            goals: None,
+            assigned: false,
+        })
+    }
+
+    async fn follow(&mut self, stop: &CancellationToken) -> Result<End> {
+        let shared = &self.target.shared;
+        let mut membership = shared.spec.transport.join(&self.target.spec.sink_id).await?;
+        let mut letters_at = Instant::now();
+        loop {
+            let commit_at = self.writer.progress.due_at();
+            tokio::select! { biased;
+                () = stop.cancelled() => return Ok(End::Stopped),
+                event = membership.events.recv() => match event {
+                    Some(event) => self.member(event).await?,
+                    None => return Err(error::membership_ended()),
+                },
+                () = shared.currency.log_is_current(), if self.goals.is_none() && self.assigned => {
+                    self.set_goals().await?;
+                }
+                () = tokio::time::sleep_until(commit_at.unwrap_or_else(Instant::now)),
+                    if commit_at.is_some() => self.writer.commit().await?,
+                () = tokio::time::sleep_until(letters_at), if self.writer.may_redeliver() => {
+                    letters_at = Instant::now() + LETTERS_INTERVAL;
+                    if let Some(end) = self.writer.redeliver().await? {
+                        return Ok(end);
+                    }
+                }
+                Some((partition, batch, idle)) = self.readers.next(), if !self.readers.is_empty() => {
+                    if let Some(end) = self.take(&partition, batch?).await? {
+                        return Ok(end);
+                    }
+                    self.readers.resume(idle);
+                }
+            }
+            if self.is_current() {
+                return Ok(End::Current);
+            }
+        }
+    }
+
+    /// Passes one batch on and commits where it is time to.
+    async fn take(&mut self, from: &TopicPartition, batch: RecordBatch) -> Result<Option<End>> {
+        let (next, end) = (batch.next, batch.end);
+        let newest = self.writer.progress.newest(from);
+        let mut fresh = self.intake.decode(batch, newest).await?;
+        let caught_up = next >= end;
+        self.target.shared.update_sink(self.target.index, |status| {
+            status.lag_records = end.0.saturating_sub(next.0) + fresh.len() as u64;
+        });
+        let whole = fresh.iter().rposition(|f| f.delivered.change.ends_transaction);
+        let rest = fresh.split_off(whole.map_or(0, |last| last + 1));
+        for part in [fresh, rest] {
+            if let Some(end) = self.writer.write(from, part).await? {
+                return Ok(Some(end));
+            }
+            let now = Instant::now();
+            if self.writer.progress.due(now) || (caught_up && self.writer.is_worth_a_commit()) {
+                self.writer.commit().await?;
+            }
+        }
+        self.writer.progress.moved(from, next, None);
+        Ok(None)
+    }
+
+    async fn member(&mut self, event: MembershipEvent) -> Result<()> {
+        match event {
+            MembershipEvent::Assigned(partitions) => {
+                for partition in partitions {
+                    let from = self.writer.progress.next_offset(&partition);
+                    self.readers.assign(partition, from).await?;
+                }
+                self.assigned = true;
+            }
+            MembershipEvent::Revoked { partitions, done } => {
+                if self.writer.is_worth_a_commit() {
+                    self.writer.commit().await?;
+                }
+                for partition in &partitions {
+                    self.readers.revoke(partition);
+                }
+                if done.send(()).is_err() {
+                    tracing::debug!("nobody waits for the revoked partitions");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn set_goals(&mut self) -> Result<()> {
+        let mut goals = BTreeMap::new();
+        for partition in self.readers.partitions() {
+            let end = self.target.shared.spec.transport.end(partition).await?;
+            goals.insert(partition.clone(), end);
+        }
+        self.goals = Some(goals);
+        Ok(())
+    }
+
+    fn is_current(&self) -> bool {
+        let progress = &self.writer.progress;
+        self.goals.as_ref().is_some_and(|goals| {
+            progress.uncommitted() == 0
+                && goals.iter().all(|(at, goal)| progress.next_offset(at) >= *goal)
+        })
+    }
+}
+
+/// What a sink said when it was claimed.
+struct Claimed {
+    checkpoint: Checkpoint,
+    kept_by_sink: bool,
+}
+
+/// Makes this session the sink's only writer, and finds where it goes on.
+async fn claim(target: &Target, memory: &mut Memory, sink: &mut dyn Sink) -> Result<Claimed> {
+    let shared = &target.shared;
+    let log = shared.spec.transport.log();
+    let mut epoch = shared.epoch.current();
+    let kept_by_sink = sink.claim(epoch).await?;
+    let (mut checkpoint, kept_by_sink) = match kept_by_sink {
+        Some(stored) => (stored, true),
+        None => (shared.spec.checkpoints.load(&consumer(&target.context)).await?, false),
+    };
+    if kept_by_sink && checkpoint.epoch > epoch {
+        let other_log = checkpoint.log.is_some_and(|theirs| theirs != log);
+        if memory.claimed || !other_log {
+            return Err(error::fenced(
+                &format!("sink {}", target.spec.sink_id),
+                epoch,
+                checkpoint.epoch,
+            ));
+        }
+        epoch = shared.epoch.raise_above(checkpoint.epoch).await?;
+        checkpoint = sink.claim(epoch).await?.unwrap_or_default();
+    }
+    memory.claimed = true;
+    checkpoint.epoch = epoch;
+    if checkpoint.log.is_some_and(|theirs| theirs != log) {
+        // Offsets of another log mean nothing here; positions still tell what was delivered.
+        for place in checkpoint.partitions.values_mut() {
+            place.offset = Offset(0);
+        }
+    }
+    checkpoint.log = Some(log);
+    Ok(Claimed { checkpoint, kept_by_sink })
+}
+
+/// The name under which the engine keeps a sink's checkpoint.
+pub(crate) fn consumer(context: &SinkContext) -> String {
+    format!("sink/{}", context.sink_id)
+}

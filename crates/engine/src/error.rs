@@ -1,0 +1,52 @@
+//! The engine's own errors.
+
+use cdc_core::{Error, Origin, Retry, SchemaId};
+
+/// A newer start of the pipeline has taken over.
+pub(crate) fn fenced(what: &str, ours: u64, theirs: u64) -> Error {
+    Error::new(
+        "CDC-4001",
+        Origin::Internal,
+        Retry::AfterOperator,
+        format!("{what} was taken over by a newer start of this pipeline (epoch {theirs}, ours is {ours})"),
+    )
+    .with_remedy("run one `cdc run` of a pipeline at a time: stop this process or the other one")
+}
+
+/// A part of the transport went away with an append in flight.
+pub(crate) fn receipt_lost() -> Error {
+    Error::new(
+        "CDC-4002",
+        Origin::Transport,
+        Retry::Backoff,
+        "the log closed before it confirmed an append",
+    )
+    .with_remedy("the log's own error tells the cause; capture starts again from what is durable")
+}
+
+/// The policy says to stop at a refused change.
+pub(crate) fn stopped_at_rejected(sink_id: &str, cause: Error) -> Error {
+    let context = format!("sink {sink_id} refused a change and its policy is `stop`");
+    Error::new("CDC-4003", Origin::Sink, Retry::AfterOperator, context)
+        .with_remedy("mend the destination, or set `on_rejected: park` to set such changes aside")
+        .with_source(cause)
+}
+
+/// A record needs a schema that the store does not have.
+pub(crate) fn schema_missing(id: SchemaId) -> Error {
+    let context = format!("the log refers to schema {} and the state does not have it", id.0);
+    Error::new("CDC-4004", Origin::Internal, Retry::AfterOperator, context).with_remedy(
+        "the state file and the log do not belong together: restore both from the same backup, or start over with `cdc undeploy`",
+    )
+}
+
+/// The transport took away every partition for good.
+pub(crate) fn membership_ended() -> Error {
+    Error::new(
+        "CDC-4005",
+        Origin::Transport,
+        Retry::Backoff,
+        "the log ended this sink's membership",
+    )
+    .with_remedy("the log's own error tells the cause; the sink joins again")
+}

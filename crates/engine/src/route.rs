@@ -1,0 +1,121 @@
+//! Changes to records: which schema record goes before, and which partition each belongs to.
+
+use bytes::BytesMut;
+use cdc_codec::row;
+use cdc_core::{
+    Change, Position, Record, Result, SchemaId, TableSchema, TopicPartition, Transport, naming,
+    store::SchemaStore, transport::Ordering,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// Encodes one source session's changes.
+pub(crate) struct Router {
+    transport: Arc<dyn Transport>,
+    schemas: Arc<dyn SchemaStore>,
+    topic_prefix: String,
+    ordering: Ordering,
+    /// Schemas by the address of their `Arc`, which is kept so that the address stays taken.
+    known: BTreeMap<usize, KnownSchema>,
+    partitions: BTreeMap<TopicPartition, PartitionTail>,
+    buffer: BytesMut,
+}
+
+struct KnownSchema {
+    schema: Arc<TableSchema>,
+    id: SchemaId,
+    topic: String,
+    /// The one partition of a totally ordered log.
+    only: Option<TopicPartition>,
+}
+
+/// What is at the end of one partition.
+struct PartitionTail {
+    newest: Option<Position>,
+    announced: BTreeSet<SchemaId>,
+}
+
+/// More schema versions than this at once are forgotten and looked up again.
+const SCHEMAS_MAX: usize = 20_000;
+
+impl Router {
+    pub(crate) fn new(
+        transport: Arc<dyn Transport>,
+        schemas: Arc<dyn SchemaStore>,
+        topic_prefix: String,
+    ) -> Self {
+        let ordering = transport.ordering();
+        Self {
+            transport,
+            schemas,
+            topic_prefix,
+            ordering,
+            known: BTreeMap::new(),
+            partitions: BTreeMap::new(),
+            buffer: BytesMut::new(),
+        }
+    }
+
+    /// Encodes changes, leaving out what a partition has already. The records of each partition are
+    /// in order; the partitions come in the order of their names.
+    pub(crate) async fn route(
+        &mut self,
+        changes: &[Change],
+    ) -> Result<BTreeMap<TopicPartition, Vec<Record>>> {
+        let mut routed: BTreeMap<TopicPartition, Vec<Record>> = BTreeMap::new();
+        for change in changes {
+            let address = self.learn(&change.schema).await?;
+            let Some(known) = self.known.get(&address) else { continue };
+            let id = known.id;
+            let (to, key) = match (&known.only, self.ordering) {
+                (Some(only), Ordering::Total) => (only.clone(), bytes::Bytes::new()),
+                (None, _) | (_, Ordering::PerPartition) => {
+                    row::encode_key(change, &mut self.buffer);
+                    let key = self.buffer.split().freeze();
+                    (self.transport.partition_of(&known.topic, &key), key)
+                }
+            };
+            if !self.partitions.contains_key(&to) {
+                let newest = self.transport.newest(&to).await?;
+                let announced = BTreeSet::new();
+                self.partitions.insert(to.clone(), PartitionTail { newest, announced });
+            }
+            let Some(tail) = self.partitions.get_mut(&to) else { continue };
+            if tail.newest.is_some_and(|newest| change.position <= newest) {
+                continue;
+            }
+            tail.newest = Some(change.position);
+            let records = routed.entry(to).or_default();
+            let position = change.position;
+            if tail.announced.insert(id) {
+                row::encode_schema(id, &change.schema, &mut self.buffer);
+                let payload = self.buffer.split().freeze();
+                records.push(Record { key: key.clone(), payload, position });
+            }
+            row::encode_change(id, change, &mut self.buffer);
+            records.push(Record { key, payload: self.buffer.split().freeze(), position });
+        }
+        Ok(routed)
+    }
+
+    async fn learn(&mut self, schema: &Arc<TableSchema>) -> Result<usize> {
+        let address = Arc::as_ptr(schema).addr();
+        if !self.known.contains_key(&address) {
+            if self.known.len() >= SCHEMAS_MAX {
+                self.known.clear();
+            }
+            let id = self.schemas.register(schema).await?;
+            let topic = naming::topic(&self.topic_prefix, &schema.table);
+            let only = match self.ordering {
+                Ordering::Total => Some(self.transport.partition_of(&topic, &[])),
+                Ordering::PerPartition => None,
+            };
+            let schema = Arc::clone(schema);
+            self.known.insert(address, KnownSchema { schema, id, topic, only });
+        }
+        debug_assert!(self.known.get(&address).is_some_and(|k| Arc::ptr_eq(&k.schema, schema)));
+        Ok(address)
+    }
+}
