@@ -128,11 +128,11 @@ fn says(json: &Json, value: &Value, data_type: &DataType) -> bool {
         }
         (Value::Date(days), _) => json == days,
         (Value::Time(nanos), DataType::Time { precision }) => {
-            json == &(nanos / if precision.unwrap_or(6) <= 3 { 1_000_000 } else { 1_000 })
+            *json == (nanos / if precision.unwrap_or(6) <= 3 { 1_000_000 } else { 1_000 })
         }
         (Value::Timestamp(at), DataType::Timestamp { precision }) => {
             let micros = at.to_micros().expect("in range");
-            json == &(if precision.unwrap_or(6) <= 3 { micros.div_euclid(1_000) } else { micros })
+            *json == (if precision.unwrap_or(6) <= 3 { micros.div_euclid(1_000) } else { micros })
         }
         (Value::TimestampTz(at), _) => instant(json.as_str().expect("text")) == at.to_micros(),
         (Value::Uuid(bytes), _) => {
