@@ -1,0 +1,30 @@
+//! The two configuration files: what is in them, and what is wrong with them.
+
+mod brokers;
+mod decode;
+mod diagnostic;
+mod findings;
+mod interpolate;
+mod moot;
+mod nearest;
+mod pipeline;
+mod platform;
+mod unit;
+mod yaml;
+
+pub use brokers::{AuthMechanism, Kafka, KafkaConnect, Kinesis, Pubsub};
+pub use diagnostic::{ConfigError, Diagnostic, Span};
+pub use interpolate::Environment;
+pub use pipeline::{
+    OnError, Pipeline, PipelineHead, SinkEntry, SinkHead, SinkType, SourceHead, SourceType,
+    parse_pipeline,
+};
+pub use platform::{
+    DataDirectory, DeadLetters, Platform, PlatformFile, Rest, Retry, RetryOverride, TransportMode,
+    WalReader, parse_platform,
+};
+pub use unit::show_bytes;
+
+pub(crate) use decode::decode;
+pub(crate) use findings::{Findings, Place};
+pub(crate) use yaml::Node;

@@ -1,0 +1,425 @@
+//! `platform.yaml`: on what infrastructure a pipeline runs.
+
+use super::{
+    brokers::{Kafka, KafkaConnect, Kinesis, Pubsub},
+    decode::decode,
+    diagnostic::{ConfigError, Diagnostic},
+    findings::{Findings, Place},
+    interpolate::Environment,
+    moot,
+    yaml::{self, Node},
+};
+use crate::catalog;
+use cdc_core::retry::RetryPolicy;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// On what infrastructure pipelines run. Every key has a default, and so has the file.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlatformFile {
+    /// Which log lies between capture and delivery. Without this key it is `embedded`, or `kafka`
+    /// when the file has a `kafka` block. This version has `embedded`.
+    pub transport_mode: Option<TransportMode>,
+    /// Bytes that the changes in flight of one process may occupy, like `128 MiB`.
+    pub memory_budget: u64,
+    /// How failures are retried, unless a sink says otherwise.
+    pub retry: Retry,
+    /// What happens to changes that a sink refuses for good.
+    pub dlq: DeadLetters,
+    /// The HTTP server of a running pipeline.
+    pub rest: Rest,
+    /// Settings of the reference platform's log reader. `slot_name` and `publication_name` are used
+    /// where the pipeline file does not name its own.
+    pub wal_reader: WalReader,
+    /// Kafka, for `transport_mode: kafka`. Not in this version.
+    pub kafka: Option<Kafka>,
+    /// Capture by Debezium on a Kafka Connect cluster. Not in this version: without this block
+    /// capture is native.
+    pub connector: Option<KafkaConnect>,
+    /// Google Pub/Sub, for `transport_mode: pubsub`. Not in this version.
+    pub pubsub: Option<Pubsub>,
+    /// Amazon Kinesis, for `transport_mode: kinesis`. Not in this version.
+    pub kinesis: Option<Kinesis>,
+}
+
+impl Default for PlatformFile {
+    fn default() -> Self {
+        Self {
+            transport_mode: None,
+            memory_budget: 128 << 20,
+            retry: Retry::default(),
+            dlq: DeadLetters::default(),
+            rest: Rest::default(),
+            wal_reader: WalReader::default(),
+            kafka: None,
+            connector: None,
+            pubsub: None,
+            kinesis: None,
+        }
+    }
+}
+
+/// Which log lies between capture and delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TransportMode {
+    /// A log on the disk of this machine.
+    Embedded,
+    /// Kafka. Not in this version.
+    Kafka,
+    /// Google Pub/Sub. Not in this version.
+    Pubsub,
+    /// Amazon Kinesis. Not in this version.
+    Kinesis,
+}
+
+/// How failures are retried: waits that grow from the first to the longest.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retry {
+    /// How often a change that its sink refuses with a passing error is tried before it is set
+    /// aside. A source or sink that cannot be reached is retried without a limit.
+    #[schemars(range(min = 1))]
+    pub max_attempts: u32,
+    /// The first wait in seconds.
+    pub initial_wait_seconds: f64,
+    /// The longest wait in seconds.
+    pub max_wait_seconds: f64,
+    /// Each wait is this many times the one before.
+    pub multiplier: f64,
+    /// Spread each wait at random over its upper half, so that restarts do not come in step?
+    pub jitter: bool,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        let policy = RetryPolicy::default();
+        Self {
+            max_attempts: policy.max_attempts,
+            initial_wait_seconds: policy.initial_wait.as_secs_f64(),
+            max_wait_seconds: policy.max_wait.as_secs_f64(),
+            multiplier: policy.multiplier,
+            jitter: policy.jitter,
+        }
+    }
+}
+
+/// A sink's own retry settings; what is left out is taken from the platform file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryOverride {
+    /// As `retry.max_attempts` of the platform file.
+    pub max_attempts: Option<u32>,
+    /// As `retry.initial_wait_seconds` of the platform file.
+    pub initial_wait_seconds: Option<f64>,
+    /// As `retry.max_wait_seconds` of the platform file.
+    pub max_wait_seconds: Option<f64>,
+    /// As `retry.multiplier` of the platform file.
+    pub multiplier: Option<f64>,
+    /// As `retry.jitter` of the platform file.
+    pub jitter: Option<bool>,
+}
+
+impl Retry {
+    /// These settings with a sink's own ones over them.
+    #[must_use]
+    pub fn overridden(self, own: RetryOverride) -> Self {
+        Self {
+            max_attempts: own.max_attempts.unwrap_or(self.max_attempts),
+            initial_wait_seconds: own.initial_wait_seconds.unwrap_or(self.initial_wait_seconds),
+            max_wait_seconds: own.max_wait_seconds.unwrap_or(self.max_wait_seconds),
+            multiplier: own.multiplier.unwrap_or(self.multiplier),
+            jitter: own.jitter.unwrap_or(self.jitter),
+        }
+    }
+
+    /// The policy that these settings describe, or what is wrong with them.
+    pub fn policy(self) -> Result<RetryPolicy, String> {
+        /// Nobody waits longer than a week between two tries.
+        const WAIT_SECONDS_MAX: f64 = 604_800.0;
+        let wait = |name: &str, seconds: f64| {
+            if (0.001..=WAIT_SECONDS_MAX).contains(&seconds) {
+                Ok(Duration::from_secs_f64(seconds))
+            } else {
+                Err(format!("`{name}` must be between 0.001 and {WAIT_SECONDS_MAX} seconds"))
+            }
+        };
+        let initial_wait = wait("initial_wait_seconds", self.initial_wait_seconds)?;
+        let max_wait = wait("max_wait_seconds", self.max_wait_seconds)?;
+        if max_wait < initial_wait {
+            return Err("`max_wait_seconds` must not be below `initial_wait_seconds`".to_owned());
+        }
+        if !(1.0..=100.0).contains(&self.multiplier) {
+            return Err("`multiplier` must be between 1 and 100".to_owned());
+        }
+        if self.max_attempts == 0 {
+            return Err("`max_attempts` must be at least 1".to_owned());
+        }
+        Ok(RetryPolicy {
+            max_attempts: self.max_attempts,
+            initial_wait,
+            max_wait,
+            multiplier: self.multiplier,
+            jitter: self.jitter,
+        })
+    }
+}
+
+/// What happens to changes that a sink refuses for good.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeadLetters {
+    /// Keep refused changes as dead letters? Where this is false and a sink has no `on_error` of its
+    /// own, a refused change stops its sink.
+    pub enabled: bool,
+    /// Last part of the dead-letter topic's name on a broker.
+    pub topic_suffix: String,
+    /// Accepted for files of the reference platform.
+    pub max_retries: Option<u32>,
+    /// Accepted for files of the reference platform.
+    pub include_headers: Option<bool>,
+    /// Accepted for files of the reference platform.
+    pub flush_interval_seconds: Option<f64>,
+}
+
+impl Default for DeadLetters {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            topic_suffix: "dlq".to_owned(),
+            max_retries: None,
+            include_headers: None,
+            flush_interval_seconds: None,
+        }
+    }
+}
+
+/// The HTTP server of a running pipeline: health, metrics, API.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rest {
+    /// Serve `/healthz`, `/readyz`, `/metrics` and `/api/v1`?
+    pub health_enabled: bool,
+    /// The port to listen on; 0 takes a free one.
+    pub health_port: u16,
+    /// The address to listen on. `0.0.0.0` lets other machines in; there is no password.
+    pub health_address: IpAddr,
+    /// Seconds between two `consumer.lag` log lines; 0 turns them off.
+    pub lag_monitor_interval_seconds: u64,
+    /// Stop when a table's schema changes incompatibly. Not in this version.
+    pub stop_on_incompatible_schema: bool,
+    /// Accepted for files of the reference platform.
+    pub max_buffered_messages: Option<u64>,
+    /// Accepted for files of the reference platform.
+    pub schema_monitor_interval_seconds: Option<f64>,
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self {
+            health_enabled: true,
+            health_port: 8080,
+            health_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            lag_monitor_interval_seconds: 15,
+            stop_on_incompatible_schema: false,
+            max_buffered_messages: None,
+            schema_monitor_interval_seconds: None,
+        }
+    }
+}
+
+/// Settings of the reference platform's log reader.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WalReader {
+    /// Publication of pipelines that do not name their own.
+    pub publication_name: Option<String>,
+    /// Replication slot of pipelines that do not name their own.
+    pub slot_name: Option<String>,
+    /// Accepted for files of the reference platform.
+    pub status_interval_seconds: Option<f64>,
+    /// Accepted for files of the reference platform.
+    pub batch_size: Option<u64>,
+    /// Accepted for files of the reference platform.
+    pub batch_timeout_seconds: Option<f64>,
+    /// Accepted for files of the reference platform.
+    pub max_retries: Option<u32>,
+}
+
+/// Where the embedded log and the state of pipelines are kept.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct DataDirectory {
+    /// Directory of the log, the schemas and the state of every pipeline that runs from here, a
+    /// folder each. Locked against a second process.
+    pub data_dir: PathBuf,
+}
+
+impl Default for DataDirectory {
+    fn default() -> Self {
+        Self { data_dir: PathBuf::from("./cdc-data") }
+    }
+}
+
+/// A platform file, checked.
+#[derive(Clone, Debug)]
+pub struct Platform {
+    /// Its keys.
+    pub file: PlatformFile,
+    /// Where data is kept.
+    pub data: DataDirectory,
+    /// The embedded log.
+    pub embedded: crate::pending::Log,
+    /// What an operator should know about keys that do less here than elsewhere, a line each.
+    pub notices: Vec<String>,
+}
+
+impl Default for Platform {
+    fn default() -> Self {
+        Self {
+            file: PlatformFile::default(),
+            data: DataDirectory::default(),
+            embedded: crate::pending::Log::default(),
+            notices: Vec::new(),
+        }
+    }
+}
+
+/// Every key that a platform file may have at its top.
+pub(super) const KEYS: [&str; 11] = [
+    "transport_mode",
+    "memory_budget",
+    "retry",
+    "dlq",
+    "rest",
+    "wal_reader",
+    "embedded",
+    "kafka",
+    "connector",
+    "pubsub",
+    "kinesis",
+];
+
+/// Reads a platform file. Never panics, whatever the text.
+pub fn parse_platform(text: &str, env: &Environment<'_>) -> Result<Platform, ConfigError> {
+    let mut problems = Vec::new();
+    let root = match yaml::parse(text, env, &mut problems) {
+        Ok(root) => root,
+        Err(problem) => {
+            problems.push(problem);
+            return Err(ConfigError::new("platform.yaml", text, problems));
+        }
+    };
+    let findings = Findings::default();
+    refuse_pipeline_keys(&root, &findings);
+    let handled: Vec<&str> = PIPELINE_KEYS.into_iter().chain(["embedded"]).collect();
+    let file: Option<PlatformFile> = decode(&root, &Place::default(), &handled, &findings);
+    let (data, embedded) = embedded(&root, &findings);
+    if let Some(file) = &file {
+        check(file, &root, &findings);
+    }
+    problems.extend(findings.into_problems());
+    match (file, data, embedded) {
+        (Some(file), Some(data), Some(embedded)) if problems.is_empty() => {
+            let notices = moot::notices(&file, &root);
+            Ok(Platform { file, data, embedded, notices })
+        }
+        _ => Err(ConfigError::new("platform.yaml", text, problems)),
+    }
+}
+
+/// Keys that only a pipeline file has.
+const PIPELINE_KEYS: [&str; 4] = ["pipeline_id", "topic_prefix", "source", "sinks"];
+
+fn refuse_pipeline_keys(root: &Node, findings: &Findings) {
+    for entry in root.entries().iter().filter(|e| PIPELINE_KEYS.contains(&e.key.as_str())) {
+        let message = format!("`{}` belongs into the pipeline file", entry.key);
+        findings.add(
+            Diagnostic::new("CDC-0107", message)
+                .at(entry.key_span)
+                .with_remedy("move it into the file that you give to `cdc run`"),
+        );
+    }
+}
+
+fn embedded(
+    root: &Node,
+    findings: &Findings,
+) -> (Option<DataDirectory>, Option<crate::pending::Log>) {
+    let Some(entry) = root.get("embedded") else {
+        return (Some(DataDirectory::default()), Some(crate::pending::Log::default()));
+    };
+    let place = Place::default().child(entry);
+    let log_keys: Vec<&str> =
+        entry.value.entries().iter().map(|e| e.key.as_str()).filter(|k| *k != "data_dir").collect();
+    let data: Option<DataDirectory> = decode(&entry.value, &place, &log_keys, findings);
+    let log: Option<crate::pending::Log> = decode(&entry.value, &place, &["data_dir"], findings);
+    if let Some(Err(error)) = log.as_ref().map(crate::pending::Log::validate) {
+        findings.refused(&error, entry);
+    }
+    if data.as_ref().is_some_and(|data| data.data_dir.as_os_str().is_empty()) {
+        let problem = Diagnostic::new("CDC-0104", "`embedded.data_dir` is empty");
+        findings
+            .add(problem.at(entry.key_span).with_remedy("name a directory: data_dir: ./cdc-data"));
+    }
+    (data, log)
+}
+
+fn check(file: &PlatformFile, root: &Node, findings: &Findings) {
+    let at = |keys: &[&str]| {
+        let mut span = None;
+        let mut node = root;
+        for key in keys {
+            let Some(entry) = node.get(key) else { break };
+            span = Some(entry.key_span);
+            node = &entry.value;
+        }
+        span
+    };
+    let add = |mut problem: Diagnostic, keys: &[&str]| {
+        problem.span = at(keys);
+        findings.add(problem);
+    };
+    let mode = file.transport_mode.unwrap_or(match file.kafka {
+        Some(_) => TransportMode::Kafka,
+        None => TransportMode::Embedded,
+    });
+    if mode != TransportMode::Embedded {
+        let key = if file.transport_mode.is_some() { "transport_mode" } else { "kafka" };
+        let name = format!("{mode:?}").to_lowercase();
+        let problem = catalog::not_in_this_version("transport_mode", &name, &["embedded"]);
+        add(
+            problem.with_remedy("set transport_mode: embedded, or leave the platform file out"),
+            &[key],
+        );
+    }
+    if file.connector.is_some() {
+        let message = "capture through Kafka Connect is not in this version";
+        let problem = Diagnostic::new("CDC-0108", message);
+        add(
+            problem.with_remedy("remove the `connector` block: capture is native then"),
+            &["connector"],
+        );
+    }
+    if file.rest.stop_on_incompatible_schema {
+        let message = "`rest.stop_on_incompatible_schema: true` is not in this version";
+        let problem = Diagnostic::new("CDC-0108", message).with_remedy(
+            "remove it: a sink that cannot follow a schema is parked, and the rest goes on",
+        );
+        add(problem, &["rest", "stop_on_incompatible_schema"]);
+    }
+    if let Err(message) = file.retry.policy() {
+        add(Diagnostic::new("CDC-0104", format!("`retry`: {message}")), &["retry"]);
+    }
+    const MEMORY_BYTES_MIN: u64 = 16 << 20;
+    if file.memory_budget < MEMORY_BYTES_MIN {
+        let problem = Diagnostic::new("CDC-0104", "`memory_budget` must be at least 16 MiB");
+        add(problem.with_remedy("leave it out for the default of 128 MiB"), &["memory_budget"]);
+    }
+}
