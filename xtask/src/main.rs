@@ -1,1 +1,38 @@
-fn main() {}
+//! The project's own commands: `cargo xtask help` lists them.
+
+mod ci;
+mod crash;
+mod paths;
+mod services;
+mod tally;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Commands for working on cdc")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install the servers and tools that the tests need; does nothing when they are there.
+    Services,
+    /// Check and test everything; the last line has the totals.
+    Ci,
+    /// Check what the compiler does not: dependency arrows, names, sizes, error pages.
+    Tidy,
+    /// Kill `cdc` again and again under load and compare the replica with its source.
+    Crash(crash::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Services => services::install(),
+        Command::Ci => ci::run(),
+        Command::Tidy => tidy::run(),
+        Command::Crash(arguments) => crash::run(&arguments),
+    }
+}

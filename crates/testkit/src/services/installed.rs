@@ -31,7 +31,6 @@ impl Binaries {
 ///
 /// Servers run as an unprivileged account when we are root, which cannot read root's home.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "the test environment, not the product's settings")]
 pub fn cache_directory() -> PathBuf {
     if let Some(named) = std::env::var_os("CDC_SERVICES_DIR") {
         return PathBuf::from(named);

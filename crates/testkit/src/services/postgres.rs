@@ -291,9 +291,8 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        if let Some(process) = self.process().take() {
-            drop(process.kill9());
-        }
+        // Nobody can be told any more; the watchdog takes what is left.
+        drop(self.kill9());
         self.watchdog.lock().unwrap_or_else(PoisonError::into_inner).clean_up();
     }
 }

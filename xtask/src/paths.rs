@@ -1,0 +1,46 @@
+//! Where the workspace and its build results lie.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+
+/// Directory of the workspace's `Cargo.toml`.
+pub(crate) fn workspace() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_path_buf()
+}
+
+/// A command of the cargo that runs us, in the workspace.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+    command.current_dir(workspace());
+    command
+}
+
+/// What `cargo metadata` says about the workspace's own packages.
+pub(crate) fn metadata() -> anyhow::Result<serde_json::Value> {
+    let output = cargo()
+        .args(["metadata", "--format-version", "1", "--no-deps"])
+        .output()
+        .context("run cargo metadata")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "cargo metadata: {}", said.trim());
+    serde_json::from_slice(&output.stdout).context("read what cargo metadata wrote")
+}
+
+/// The `cdc` binary of a profile, built now if it is not up to date.
+pub(crate) fn build_cdc(profile: &str) -> anyhow::Result<PathBuf> {
+    let status = cargo()
+        .args(["build", "--package", "cdc", "--bin", "cdc", "--profile", profile])
+        .status()
+        .context("run cargo build")?;
+    ensure!(status.success(), "cdc does not build");
+    let metadata = metadata()?;
+    let target = metadata
+        .get("target_directory")
+        .and_then(serde_json::Value::as_str)
+        .context("cargo metadata names the target directory")?;
+    let folder = if profile == "dev" { "debug" } else { profile };
+    Ok(Path::new(target).join(folder).join("cdc"))
+}
