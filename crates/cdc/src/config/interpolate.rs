@@ -109,6 +109,54 @@ fn variable(
     Ok(())
 }
 
+/// Characters that would mean something to YAML inside `${…}`, and what stands for them while it
+/// looks: private-use characters, one for one, so that columns stay true.
+const SHIELDS: [(char, char); 7] = [
+    ('{', '\u{e0f0}'),
+    ('}', '\u{e0f1}'),
+    ('[', '\u{e0f2}'),
+    (']', '\u{e0f3}'),
+    (',', '\u{e0f4}'),
+    (':', '\u{e0f5}'),
+    ('#', '\u{e0f6}'),
+];
+
+/// Hides `${…}` from the YAML parser, so that `{port: ${PORT}}` means what it seems to mean.
+pub(crate) fn shield(text: &str) -> Cow<'_, str> {
+    let taken = |c: char| SHIELDS.iter().any(|(_, shield)| *shield == c);
+    if !text.contains("${") || text.contains(taken) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        out.push_str(before);
+        out.push('$');
+        let line = after.split('\n').next().unwrap_or(after);
+        let end = split_at_end(line).map_or(0, |(inner, _)| inner.len() + 1);
+        let (inside, behind) = after.split_at_checked(end).unwrap_or(("", after));
+        let opening = if end == 0 { '{' } else { shielded('{') };
+        out.push(opening);
+        out.extend(inside.chars().map(shielded));
+        rest = behind;
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+fn shielded(c: char) -> char {
+    SHIELDS.iter().find(|(plain, _)| *plain == c).map_or(c, |(_, shield)| *shield)
+}
+
+/// The reverse of [`shield`].
+pub(crate) fn unshield(text: &str) -> Cow<'_, str> {
+    let plain = |c: char| SHIELDS.iter().find(|(_, shield)| *shield == c).map(|(plain, _)| *plain);
+    if !text.contains(|c| plain(c).is_some()) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| plain(c).unwrap_or(c)).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +191,17 @@ mod tests {
             let result = interpolate(text, &env);
             assert_eq!(result.as_deref(), expected.as_ref().map(|e| *e), "{text}");
         }
+    }
+
+    #[test]
+    fn shields_hide_variables_from_yaml_and_nothing_else() {
+        for text in ["{a: ${B:-c: #d}}", "${A", "a: b # {}", "${A:-${B}}, ${C}", "${\n}", "$${A}"] {
+            let hidden = shield(text);
+            assert_eq!(hidden.chars().count(), text.chars().count());
+            assert_eq!(unshield(&hidden), text);
+        }
+        assert!(shield("{a: ${B:-[c]}}").ends_with('}'));
+        assert_eq!(shield("x ${A"), "x ${A");
     }
 
     #[test]

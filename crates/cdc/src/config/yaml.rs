@@ -5,7 +5,7 @@ use super::{
     interpolate::{self, Environment, Problem},
 };
 use granit_parser::{Event, Parser, ScalarStyle, Span as Range};
-use std::{collections::BTreeMap, iter::Peekable};
+use std::collections::BTreeMap;
 
 /// One value of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +119,8 @@ pub(crate) fn parse(
         block_nesting_limit: DEPTH_MAX,
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let events = Parser::new_from_str_with_options(text, options).peekable();
+    let shielded = interpolate::shield(text);
+    let events = Parser::new_from_str_with_options(&shielded, options);
     let mut builder = Builder { events, env, problems, anchors: BTreeMap::new(), count: 0 };
     builder.document()
 }
@@ -128,8 +129,8 @@ fn invalid(message: impl Into<String>) -> Diagnostic {
     Diagnostic::new("CDC-0102", message)
 }
 
-struct Builder<'a, I: Iterator> {
-    events: Peekable<I>,
+struct Builder<'a, I> {
+    events: I,
     env: &'a Environment<'a>,
     problems: &'a mut Vec<Diagnostic>,
     anchors: BTreeMap<usize, Node>,
@@ -148,7 +149,7 @@ where
             Some(Err(error)) => {
                 let marker = error.marker();
                 let at = Span { line: marker.line(), column: marker.col() + 1, length: 1 };
-                Err(invalid(format!("not valid YAML: {}", error.info()))
+                Err(invalid(format!("not valid YAML: {}", interpolate::unshield(&error.info())))
                     .at(at)
                     .with_remedy("check the indentation, the colons and the quotes around here"))
             }
@@ -173,7 +174,7 @@ where
                 Event::DocumentStart(..) => {
                     let (event, range) = self.next()?;
                     let node = self.node(event, &range, 0)?;
-                    root = Some(if node.is_null() { Node::empty() } else { node });
+                    root = Some(top(node)?);
                 }
                 _ => return Err(invalid("not valid YAML").at(span(&range))),
             }
@@ -243,7 +244,7 @@ where
             let key_span = span(&range);
             let key = match event {
                 Event::MappingEnd => return Ok(Node { span: at, kind: Kind::Mapping(entries) }),
-                Event::Scalar(text, ..) => text.into_owned(),
+                Event::Scalar(text, ..) => interpolate::unshield(&text).into_owned(),
                 _ => return Err(invalid("a key must be a plain word").at(key_span)),
             };
             if let Some(first) = entries.iter().find(|entry| entry.key == key) {
@@ -259,6 +260,7 @@ where
     }
 
     fn scalar(&mut self, text: &str, plain: bool, at: Span) -> Node {
+        let text = &*interpolate::unshield(text);
         let mut scalar = Scalar { plain, ..Scalar::default() };
         match interpolate::interpolate(text, self.env) {
             Ok(resolved) => {
@@ -275,6 +277,17 @@ where
         }
         Node { span: at, kind: Kind::Scalar(scalar) }
     }
+}
+
+fn top(node: Node) -> Result<Node, Diagnostic> {
+    let found = match &node.kind {
+        Kind::Mapping(_) => return Ok(node),
+        Kind::Scalar(_) if node.is_null() => return Ok(Node::empty()),
+        Kind::Scalar(_) => "a single value",
+        Kind::Sequence(_) => "a list",
+    };
+    let message = format!("the file must be a block of keys, but it is {found}");
+    Err(Diagnostic::new("CDC-0104", message).at(node.span))
 }
 
 fn tagged(at: Span) -> Diagnostic {
