@@ -2,4 +2,6 @@
 //! implementations and generated data. A development dependency only.
 
 pub mod conformance;
+pub mod faults;
+pub mod memory;
 pub mod services;

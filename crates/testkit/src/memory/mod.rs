@@ -1,0 +1,8 @@
+//! Memory implementations of the contracts: what the simulation runs on, and the first to pass each
+//! conformance suite.
+
+mod stores;
+mod transport;
+
+pub use stores::MemoryStores;
+pub use transport::{MemoryLog, MemoryTransport};
