@@ -3,5 +3,6 @@
 
 pub mod conformance;
 pub mod faults;
+pub mod generate;
 pub mod memory;
 pub mod services;

@@ -3,3 +3,6 @@
 
 // Real servers: they answer, survive what a test does to them, and leave nothing behind.
 mod services;
+
+// The suite of sinks: a correct memory sink passes it, and each planted fault is found.
+mod sink;
