@@ -51,7 +51,8 @@ pub struct Record {
     pub key: Bytes,
     /// The encoded change or schema.
     pub payload: Bytes,
-    /// Position of the change; a schema record carries the position of the change that follows it.
+    /// Position of the change; a schema record carries the newest position before it, so that an
+    /// append torn behind it does not look as if it held the change that follows.
     pub position: Position,
 }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 use bytes::Bytes;
 use cdc_core::{
-    Error, Offset, Position, Result, Retry, SourceContext, TopicPartition,
+    Error, Offset, Origin, Position, Result, Retry, SourceContext, TopicPartition,
     channel::{BatchReceiver, BudgetedBatch, batch_channel},
     status::{ConnectorState, Problem, SourceStatus},
     store::CaptureProgress,
@@ -65,7 +65,9 @@ pub(crate) async fn supervise(shared: Arc<Shared>, stop: CancellationToken) -> R
 fn gives_up(shared: &Shared, failure: &Error, restart: &Restart, ever_ran: bool) -> bool {
     let hopeless = failure.retry != Retry::Backoff;
     let out_of_tries = restart.failures >= shared.spec.retry.max_attempts;
-    (hopeless && !ever_ran) || (shared.currency.ends() && (hopeless || out_of_tries))
+    // A log that failed for good must be opened anew: only a new start of the process does that.
+    let log_is_gone = failure.origin == Origin::Transport && failure.retry == Retry::Never;
+    log_is_gone || (hopeless && !ever_ran) || (shared.currency.ends() && (hopeless || out_of_tries))
 }
 
 fn report(shared: &Shared, failure: &Error, restart: &Restart) {

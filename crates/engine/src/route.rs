@@ -86,16 +86,17 @@ impl Router {
             if tail.newest.is_some_and(|newest| change.position <= newest) {
                 continue;
             }
-            tail.newest = Some(change.position);
+            let before = tail.newest.replace(change.position).unwrap_or_default();
             let records = routed.entry(to).or_default();
-            let position = change.position;
             if tail.announced.insert(id) {
                 row::encode_schema(id, &change.schema, &mut self.buffer);
                 let payload = self.buffer.split().freeze();
-                records.push(Record { key: key.clone(), payload, position });
+                // Not the change's own position: an append torn between the two would look complete.
+                records.push(Record { key: key.clone(), payload, position: before });
             }
             row::encode_change(id, change, &mut self.buffer);
-            records.push(Record { key, payload: self.buffer.split().freeze(), position });
+            let payload = self.buffer.split().freeze();
+            records.push(Record { key, payload, position: change.position });
         }
         Ok(routed)
     }
@@ -117,5 +118,47 @@ impl Router {
         }
         debug_assert!(self.known.get(&address).is_some_and(|k| Arc::ptr_eq(&k.schema, schema)));
         Ok(address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cdc_core::{Operation, TableId, Timestamp, Transaction};
+    use cdc_testkit::memory::{MemoryLog, MemoryStores, MemoryTransport};
+
+    fn change(ordinal: u64) -> Change {
+        let table = TableId::new("public", "t");
+        let columns = Vec::new();
+        let schema = TableSchema { table, dialect: "test".into(), columns, key: Vec::new() };
+        Change {
+            schema: Arc::new(schema),
+            operation: Operation::Truncate,
+            before: None,
+            after: None,
+            position: Position::new(1, ordinal),
+            log_address: 0,
+            transaction: Arc::new(Transaction { id: 1, commit_time: Timestamp::from_micros(0) }),
+            ends_transaction: true,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_append_torn_after_the_schema_record_does_not_hide_the_change() {
+        let log = MemoryLog::new(1, 1);
+        let transport = Arc::new(MemoryTransport::open(&log));
+        let router = || {
+            Router::new(
+                Arc::clone(&transport) as Arc<dyn Transport>,
+                MemoryStores::new(),
+                "p".into(),
+            )
+        };
+        let routed = router().route(&[change(1)]).await.unwrap();
+        let (partition, records) = routed.first_key_value().unwrap();
+        assert_eq!(records.len(), 2, "schema and change");
+        transport.append(partition, records[..1].to_vec()).await.unwrap();
+        let again = router().route(&[change(1)]).await.unwrap();
+        assert_eq!(again[partition].len(), 2, "the change is still to be appended");
     }
 }
