@@ -115,6 +115,33 @@ impl Parked {
         target.shared.spec.dead_letters.park(letters).await
     }
 
+    /// The next letter that an operator wants delivered again, and that nothing stands before: the
+    /// letters of a parked table go in order, and none goes before the checkpoint has passed its
+    /// place, or a crash would bring the change back by reading.
+    pub(crate) async fn next_requested(
+        &self,
+        store: &dyn DeadLetterStore,
+        sink_id: &str,
+    ) -> Result<Option<DeadLetter>> {
+        let mut waiting: BTreeSet<String> = BTreeSet::new();
+        let mut after = 0;
+        loop {
+            let letters = store.list(Some(sink_id), after, PAGE).await?;
+            let Some(last) = letters.last() else { return Ok(None) };
+            after = last.id;
+            for letter in letters {
+                let info = &letter.info;
+                let passed = !self.ahead.contains(&info.position);
+                if info.retry_requested && passed && !waiting.contains(&info.table) {
+                    return Ok(Some(letter));
+                }
+                if info.holds_table {
+                    waiting.insert(info.table.clone());
+                }
+            }
+        }
+    }
+
     /// A letter was delivered at last.
     pub(crate) fn forget(&mut self, info: &DeadLetterInfo) {
         self.count = self.count.saturating_sub(1);
@@ -150,28 +177,4 @@ fn letter(
         holds_table: scope == ParkScope::Table,
     };
     DeadLetter { id: 0, info, payload: row::encode_letter(change) }
-}
-
-/// The next letter that an operator wants delivered again, and that nothing stands before: the letters
-/// of a parked table go in order.
-pub(crate) async fn next_requested(
-    store: &dyn DeadLetterStore,
-    sink_id: &str,
-) -> Result<Option<DeadLetter>> {
-    let mut waiting: BTreeSet<String> = BTreeSet::new();
-    let mut after = 0;
-    loop {
-        let letters = store.list(Some(sink_id), after, PAGE).await?;
-        let Some(last) = letters.last() else { return Ok(None) };
-        after = last.id;
-        for letter in letters {
-            let table = &letter.info.table;
-            if letter.info.retry_requested && !waiting.contains(table) {
-                return Ok(Some(letter));
-            }
-            if letter.info.holds_table {
-                waiting.insert(table.clone());
-            }
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! Delivering a dead letter again.
 
 use super::{session::End, write::Writer};
-use crate::dead_letter::{Parked, marker, next_requested};
+use crate::dead_letter::{Parked, marker};
 use cdc_codec::row;
 use cdc_core::{
     Delivered, Error, Offset, Place, Result, Retry, SinkBatch, TopicPartition,
@@ -29,7 +29,7 @@ impl Writer<'_> {
             self.show_parked();
         }
         for _ in 0..LETTERS_MAX {
-            let Some(letter) = next_requested(&*store, sink_id).await? else { break };
+            let Some(letter) = self.parked.next_requested(&*store, sink_id).await? else { break };
             match self.deliver_again(&letter).await {
                 Ok(()) => {
                     store.remove(&[letter.id]).await?;
