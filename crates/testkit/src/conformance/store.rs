@@ -168,10 +168,10 @@ fn schemas() -> Vec<TableSchema> {
         column(&|column| column.data_type = decimal(None, None)),
         column(&|column| column.data_type = decimal(Some(10), Some(-2))),
         column(&|column| {
-            column.data_type = DataType::Array(Box::new(DataType::Time { precision: Some(3) }))
+            column.data_type = DataType::Array(Box::new(DataType::Time { precision: Some(3) }));
         }),
         column(&|column| {
-            column.data_type = DataType::Enum { labels: vec!["a".to_owned(), "ü".to_owned()] }
+            column.data_type = DataType::Enum { labels: vec!["a".to_owned(), "ü".to_owned()] };
         }),
     ]
 }
