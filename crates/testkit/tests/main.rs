@@ -6,3 +6,6 @@ mod services;
 
 // The suite of sinks: a correct memory sink passes it, and each planted fault is found.
 mod sink;
+
+// The memory implementations pass the suites that the real ones must pass.
+mod memory;

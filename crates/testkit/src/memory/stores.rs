@@ -14,7 +14,7 @@ use std::{
 /// All of a pipeline's state; what outlives a process.
 #[derive(Debug, Default)]
 pub struct MemoryStores {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +34,12 @@ impl MemoryStores {
         Arc::new(Self::default())
     }
 
+    /// The same state, as another process sees it.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self { state: Arc::clone(&self.state) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -45,7 +51,7 @@ impl State {
             return Ok(());
         }
         let context = format!("epoch {epoch} is not the newest, {}", self.epoch);
-        Err(Error::new("CDC-4101", Origin::Internal, Retry::AfterOperator, context))
+        Err(Error::new("CDC-4101", Origin::Internal, Retry::Never, context))
     }
 }
 
