@@ -1,4 +1,7 @@
-use std::path::Path;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use cdc_testkit::services::{Options, Port, Postgres, skip};
 
@@ -55,4 +58,44 @@ fn reserved_ports_differ() {
     let ports: Vec<Port> = (0..50).map(|_| Port::reserve().unwrap()).collect();
     let numbers: std::collections::BTreeSet<u16> = ports.iter().map(Port::number).collect();
     assert_eq!(numbers.len(), 50);
+}
+
+#[test]
+fn holds_a_server_until_it_is_killed() {
+    if std::env::var_os("CDC_TEST_HOLD_A_SERVER").is_none() {
+        return;
+    }
+    let Some(server) = server(15) else { return };
+    println!("\ndirectory {}", server.data_directory().display());
+    loop {
+        std::thread::park();
+    }
+}
+
+#[tokio::test]
+async fn a_killed_test_process_leaves_no_server_behind() {
+    if Postgres::is_missing(15).is_some() {
+        return;
+    }
+    let mut holder = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "services::holds_a_server_until_it_is_killed", "--nocapture"])
+        .env("CDC_TEST_HOLD_A_SERVER", "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(holder.stdout.take().unwrap()).lines();
+    let data = lines
+        .map_while(Result::ok)
+        .find_map(|line| line.strip_prefix("directory ").map(PathBuf::from))
+        .unwrap();
+    assert!(data.join("postmaster.pid").exists());
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    for _ in 0..200 {
+        if !data.exists() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{} is still there", data.display());
 }

@@ -6,10 +6,12 @@ pub mod certificates;
 pub mod installed;
 pub mod port;
 pub mod postgres;
+pub mod receiver;
 pub mod skip;
 mod watchdog;
 
 pub use certificates::Certificates;
 pub use port::Port;
 pub use postgres::{Options, Postgres};
+pub use receiver::{Receiver, Request};
 pub use skip::{missing, skip};

@@ -1,0 +1,40 @@
+//! Drives the `cdc` binary against real servers and knows nothing of its insides.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    reason = "tests, in real time and with the environment of their runner"
+)]
+
+// The binary as a process: its files, its exit, its log, its HTTP answers.
+mod process;
+// A source, three destinations and the two configuration files between them.
+mod scene;
+// Whether two databases hold the same tables.
+mod compare;
+// What the lines of the file sink say that the tables hold.
+mod replay;
+
+// Every operation reaches every kind of sink, from every installed version.
+mod deliver;
+// What a run tells about itself.
+mod observe;
+// One sink's trouble is that sink's own.
+mod independent;
+// Encrypted connections and ways to log in.
+mod secure;
+// Slots, publications and what happens to them.
+mod provision;
+
+// Mistakes that a new user makes, and what he is told.
+mod refuse;
+// Disks that are full or return something else than was written.
+mod disk;
+
+// Random changes to ten tables.
+mod load;
+// Kills at random moments under that load.
+mod crash;

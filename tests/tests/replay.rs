@@ -1,0 +1,213 @@
+//! The oracle of the file sink: what its lines say that the tables hold.
+//!
+//! A line may stand in the file twice, with the same offset. Apart from that every change stands
+//! there once, the commits are in order, and no transaction is torn apart.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+const UNCHANGED: &str = "__debezium_unavailable_value";
+
+/// The rows of one table by their key.
+pub(crate) type Rows = BTreeMap<String, Map<String, Value>>;
+
+/// Tables as the changes left them.
+#[derive(Debug, Default)]
+pub(crate) struct Replayed {
+    tables: BTreeMap<String, Rows>,
+    places: BTreeSet<(u64, u64, String, String)>,
+    commit: u64,
+    event: u64,
+    /// How many changes were applied.
+    pub(crate) changes: u64,
+    /// How many lines stood in the file again.
+    pub(crate) repeated: u64,
+}
+
+impl Replayed {
+    /// Reads and replays a file.
+    pub(crate) fn from_file(path: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        let mut replayed = Self::default();
+        let mut offsets = BTreeSet::new();
+        for (number, line) in text.lines().enumerate() {
+            let at = |what: String| format!("line {}: {what}", number + 1);
+            let line: Value = serde_json::from_str(line).map_err(|error| at(error.to_string()))?;
+            let offset = line["offset"].as_u64().ok_or_else(|| at("no offset".to_owned()))?;
+            if !offsets.insert(offset) {
+                replayed.repeated += 1;
+                continue;
+            }
+            if offsets.last() != Some(&offset) {
+                return Err(at(format!("offset {offset} comes after a later one")));
+            }
+            replayed.apply(&line).map_err(at)?;
+        }
+        Ok(replayed)
+    }
+
+    /// The rows of a table, `schema.table`.
+    pub(crate) fn rows(&self, table: &str) -> Rows {
+        self.tables.get(table).cloned().unwrap_or_default()
+    }
+
+    fn apply(&mut self, line: &Value) -> Result<(), String> {
+        let (key, value) = (&line["key"], &line["value"]);
+        let source = &value["source"];
+        let (Some(schema), Some(table)) = (source["schema"].as_str(), source["table"].as_str())
+        else {
+            return Err("no table".to_owned());
+        };
+        let name = format!("{schema}.{table}");
+        self.check_place(source, &name, key)?;
+        let rows = self.tables.entry(name).or_default();
+        let operation = value["op"].as_str().unwrap_or_default();
+        match operation {
+            "r" | "c" => {
+                let row = object(&value["after"])?;
+                if rows.insert(key.to_string(), row).is_some() {
+                    return Err(format!("inserts {key}, which is there already"));
+                }
+            }
+            "u" => {
+                let old = old_key(key, &value["before"]);
+                let before =
+                    rows.remove(&old).ok_or_else(|| format!("updates {old}: no such row"))?;
+                let mut after = object(&value["after"])?;
+                for (column, value) in &mut after {
+                    if value == UNCHANGED {
+                        *value = before.get(column).cloned().unwrap_or_default();
+                    }
+                }
+                rows.insert(key.to_string(), after);
+            }
+            "d" => {
+                rows.remove(&key.to_string())
+                    .ok_or_else(|| format!("deletes {key}: no such row"))?;
+            }
+            "t" => rows.clear(),
+            other => return Err(format!("unknown operation `{other}`")),
+        }
+        self.changes += 1;
+        Ok(())
+    }
+
+    // The place of a change is the commit's address and its own; rows of a snapshot have none.
+    fn check_place(&mut self, source: &Value, table: &str, key: &Value) -> Result<(), String> {
+        let text = source["sequence"].as_str().ok_or("no sequence")?;
+        let parts: Vec<Option<String>> =
+            serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let number = |index: usize| -> Option<u64> { parts.get(index)?.as_ref()?.parse().ok() };
+        let (Some(commit), Some(event)) = (number(0), number(1)) else {
+            return Ok(());
+        };
+        if commit < self.commit {
+            return Err(format!("commit {commit} comes after {}", self.commit));
+        }
+        if commit == self.commit && event < self.event {
+            return Err(format!("change {event} of commit {commit} comes after {}", self.event));
+        }
+        (self.commit, self.event) = (commit, event);
+        if !self.places.insert((commit, event, table.to_owned(), key.to_string())) {
+            return Err(format!("{table}, {key} at {commit}/{event} stands there a second time"));
+        }
+        Ok(())
+    }
+}
+
+// The key before an update: the columns of the key as they are in `before`, where that is given.
+fn old_key(key: &Value, before: &Value) -> String {
+    let (Some(columns), Some(before)) = (key.as_object(), before.as_object()) else {
+        return key.to_string();
+    };
+    let old = |(column, new): (&String, &Value)| {
+        (column.clone(), before.get(column).unwrap_or(new).clone())
+    };
+    Value::Object(columns.iter().map(old).collect()).to_string()
+}
+
+fn object(row: &Value) -> Result<Map<String, Value>, String> {
+    row.as_object().cloned().ok_or_else(|| "no row".to_owned())
+}
+
+/// The first difference between a table's rows and what the changes say.
+pub(crate) fn difference(table: &str, rows: &[String], replayed: &Rows) -> Option<String> {
+    let mut expected: Vec<Value> =
+        rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect();
+    let mut found: Vec<Value> = replayed.values().cloned().map(Value::Object).collect();
+    let in_order = |row: &Value| canonical(row);
+    expected.sort_by_key(in_order);
+    found.sort_by_key(in_order);
+    if expected == found {
+        return None;
+    }
+    let odd = expected.iter().find(|row| !found.contains(row));
+    let other = found.iter().find(|row| !expected.contains(row));
+    Some(format!(
+        "{table}: {} rows in the source, {} after replay; only in the source: {}; only in the \
+         replay: {}",
+        expected.len(),
+        found.len(),
+        odd.map(cut).unwrap_or_default(),
+        other.map(cut).unwrap_or_default()
+    ))
+}
+
+// The same text for the same row, whatever order its columns come in.
+fn canonical(row: &Value) -> String {
+    let columns: BTreeMap<&String, &Value> = row.as_object().into_iter().flatten().collect();
+    serde_json::to_string(&columns).unwrap()
+}
+
+fn cut(row: &Value) -> String {
+    row.to_string().chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Replayed;
+    use serde_json::json;
+
+    fn line(offset: u64, commit: u64, event: u64, op: &str, id: u64) -> String {
+        let sequence = format!("[\"{commit}\",\"{event}\"]");
+        let source = json!({"schema": "s", "table": "t", "sequence": sequence});
+        let after = if op == "d" { json!(null) } else { json!({"id": id, "v": event}) };
+        let value = json!({"before": null, "after": after, "source": source, "op": op});
+        json!({"topic": "s.t", "partition": 0, "offset": offset, "key": {"id": id}, "value": value})
+            .to_string()
+    }
+
+    fn replay(lines: &[String]) -> Result<Replayed, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), lines.join("\n")).unwrap();
+        Replayed::from_file(file.path())
+    }
+
+    #[test]
+    fn a_repeated_line_counts_once() {
+        let lines = [line(1, 5, 4, "c", 1), line(1, 5, 4, "c", 1), line(2, 6, 6, "u", 1)];
+        let replayed = replay(&lines).unwrap();
+        assert_eq!((replayed.changes, replayed.repeated), (2, 1));
+        assert_eq!(replayed.rows("s.t").len(), 1);
+    }
+
+    #[test]
+    fn the_same_change_under_two_offsets_is_found() {
+        let lines = [line(1, 5, 4, "d", 1), line(2, 5, 4, "d", 1)];
+        assert!(replay(&lines).is_err());
+        let lines = [line(1, 5, 4, "c", 1), line(2, 5, 4, "c", 1)];
+        assert!(replay(&lines).is_err());
+    }
+
+    #[test]
+    fn commits_out_of_order_are_found() {
+        assert!(replay(&[line(1, 9, 4, "c", 1), line(2, 5, 4, "c", 2)]).is_err());
+    }
+
+    #[test]
+    fn a_lost_insert_is_found_by_the_update_after_it() {
+        assert!(replay(&[line(1, 5, 4, "u", 1)]).is_err());
+    }
+}
