@@ -7,7 +7,7 @@ use crate::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use cdc_core::{
-    Checkpoint, Offset, Place, Position, Result,
+    Checkpoint, Position, Result,
     store::{CaptureProgress, CheckpointStore},
 };
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
@@ -65,7 +65,7 @@ impl CheckpointStore for Store {
                 refuse_unless_newest(transaction, checkpoint.epoch)?;
                 let mut checkpoints = transaction.open_table(CHECKPOINTS)?;
                 let merged = match stored(&checkpoints, &consumer)? {
-                    Some(old) => forward(old, checkpoint),
+                    Some(old) => forward(&old, checkpoint),
                     None => checkpoint,
                 };
                 let json =
@@ -120,23 +120,15 @@ fn unreadable(consumer: &str, source: serde_json::Error) -> Failure {
     Failure::Unreadable(format!("the checkpoint of {consumer}"), Some(source))
 }
 
-/// Joins a new checkpoint with the stored one so that no partition moves back. Offsets compare only
-/// within one log; positions always do.
-fn forward(old: Checkpoint, new: Checkpoint) -> Checkpoint {
-    let same_log = new.log.is_none() || new.log == old.log;
-    let mut merged =
-        Checkpoint { epoch: new.epoch, log: new.log.or(old.log), partitions: new.partitions };
-    for (partition, before) in old.partitions {
-        let offset = if same_log { before.offset } else { Offset(0) };
-        let kept = Place { offset, position: before.position };
-        merged
-            .partitions
-            .entry(partition)
-            .and_modify(|now| {
-                now.offset = now.offset.max(kept.offset);
-                now.position = now.position.max(kept.position);
-            })
-            .or_insert(kept);
+/// The new checkpoint, with no place of it behind the stored one: a place that it leaves out is done
+/// with. Offsets compare only within one log; positions always do.
+fn forward(old: &Checkpoint, mut new: Checkpoint) -> Checkpoint {
+    for (partition, now) in &mut new.partitions {
+        let Some(before) = old.partitions.get(partition) else { continue };
+        now.position = now.position.max(before.position);
+        if new.log == old.log {
+            now.offset = now.offset.max(before.offset);
+        }
     }
-    merged
+    new
 }
