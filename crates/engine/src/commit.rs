@@ -92,11 +92,6 @@ impl Progress {
         self.checkpoint.partitions.insert(at, place);
     }
 
-    /// Takes such a place out again.
-    pub(crate) fn unmark(&mut self, at: &TopicPartition) {
-        self.checkpoint.partitions.remove(at);
-    }
-
     pub(crate) fn committed(&mut self) -> u64 {
         self.bytes = 0;
         self.since = None;

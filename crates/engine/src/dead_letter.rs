@@ -3,25 +3,30 @@
 use crate::deliver::Target;
 use cdc_codec::row;
 use cdc_core::{
-    Change, Checkpoint, Delivered, Error, Position, Result, TableId, TopicPartition,
+    Change, Checkpoint, Delivered, Error, Offset, Place, Position, Result, TableId, TopicPartition,
     dead_letter::{DeadLetter, DeadLetterInfo, DeadLetterStore},
     sink::ParkScope,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Topic names that begin like this mark a redelivered letter in a checkpoint: no table's topic can.
-const MARKER: &str = "~dead-letter/";
+/// The name in a checkpoint of the letter redelivered last: no table's topic can be called so.
+const MARKER: &str = "~dead-letter";
 /// Letters looked at in one go.
 const PAGE: usize = 200;
 
-/// The place in a checkpoint that says that this letter was redelivered.
-pub(crate) fn marker(id: u64) -> TopicPartition {
-    TopicPartition::new(format!("{MARKER}{id}"), 0)
+/// Where a checkpoint keeps the letter redelivered last.
+pub(crate) fn marker() -> TopicPartition {
+    TopicPartition::new(MARKER, 0)
 }
 
 /// Is this no place in a log but the mark of a redelivered letter?
 pub(crate) fn is_marker(partition: &TopicPartition) -> bool {
-    partition.topic.starts_with(MARKER)
+    &*partition.topic == MARKER
+}
+
+/// The mark of a letter.
+pub(crate) fn mark_of(letter: &DeadLetter) -> Place {
+    Place { offset: Offset(letter.id), position: letter.info.position }
 }
 
 /// What one sink has set aside, as far as reading on must know it.
@@ -42,18 +47,18 @@ impl Parked {
         checkpoint: &Checkpoint,
     ) -> Result<Self> {
         let mut parked = Self::default();
-        let newest =
-            |at: &TopicPartition| checkpoint.partitions.get(at).map(|place| place.position);
+        let redelivered = checkpoint.partitions.get(&marker()).copied();
         let mut after = 0;
         loop {
             let letters = store.list(Some(&target.spec.sink_id), after, PAGE).await?;
             let Some(last) = letters.last() else { return Ok(parked) };
             after = last.id;
-            for DeadLetter { id, info, .. } in &letters {
-                if newest(&marker(*id)).is_some() {
-                    store.remove(&[*id]).await?;
+            for letter in &letters {
+                if redelivered == Some(mark_of(letter)) {
+                    store.remove(&[letter.id]).await?;
                     continue;
                 }
+                let info = &letter.info;
                 parked.note(info);
                 let reading =
                     checkpoint.partitions.iter().filter(|(at, _)| !is_marker(at)).map(|(_, p)| p);

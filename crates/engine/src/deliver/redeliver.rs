@@ -1,11 +1,11 @@
 //! Delivering a dead letter again.
 
 use super::{session::End, write::Writer};
-use crate::dead_letter::{Parked, marker};
+use crate::dead_letter::{Parked, mark_of, marker};
 use cdc_codec::row;
 use cdc_core::{
-    Delivered, Error, Offset, Place, Result, Retry, SinkBatch, TopicPartition,
-    dead_letter::DeadLetter, sink::CommitBoundary,
+    Delivered, Error, Result, Retry, SinkBatch, TopicPartition, dead_letter::DeadLetter,
+    sink::CommitBoundary,
 };
 use std::sync::Arc;
 
@@ -63,10 +63,7 @@ impl Writer<'_> {
         let delivered = Delivered { change, topic, offset: letter.info.offset };
         let batch = SinkBatch { partition, changes: vec![delivered] };
         self.sink.write(&batch).await.map_err(|failed| -> Error { failed.error })?;
-        let place = Place { offset: Offset(1), position: letter.info.position };
-        self.progress.mark(marker(letter.id), place);
-        let committed = self.commit().await;
-        self.progress.unmark(&marker(letter.id));
-        committed
+        self.progress.mark(marker(), mark_of(letter));
+        self.commit().await
     }
 }
