@@ -1,0 +1,101 @@
+//! What both modes share: one connection, one open transaction, one checkpoint.
+
+use crate::{
+    Config,
+    connection::{Connection, application_name},
+    error,
+    state::State,
+};
+use cdc_core::{Checkpoint, Result, catalog::SinkContext};
+
+/// Starts a transaction and marks where the batch begins in it.
+const BEGIN_BATCH: &str = "START TRANSACTION ISOLATION LEVEL READ COMMITTED; SAVEPOINT batch";
+const BEGIN: &str = "START TRANSACTION ISOLATION LEVEL READ COMMITTED";
+const MARK_BATCH: &str = "SAVEPOINT batch";
+/// Keeps the batch's rows in the transaction.
+pub(crate) const KEEP_BATCH: &str = "RELEASE SAVEPOINT batch";
+/// Takes the batch's rows out of the transaction.
+const UNDO_BATCH: &str = "ROLLBACK TO SAVEPOINT batch; RELEASE SAVEPOINT batch";
+
+/// A session of a sink on its target.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) connection: Connection,
+    pub(crate) state: State,
+    pub(crate) application_name: String,
+    /// How often the checkpoint was stored; `None` before the claim.
+    commits: Option<i64>,
+    in_transaction: bool,
+    /// Is a call running, or did one end half way? Nothing can follow then.
+    broken: bool,
+}
+
+impl Session {
+    pub(crate) async fn open(config: &Config, context: &SinkContext) -> Result<Self> {
+        let application_name = application_name(&context.pipeline_id, &context.sink_id);
+        let connection = Connection::open(config, &application_name).await?;
+        let state = State::open(&connection, context).await?;
+        Ok(Self {
+            connection,
+            state,
+            application_name,
+            commits: None,
+            in_transaction: false,
+            broken: false,
+        })
+    }
+
+    /// Starts a call. Until [`leave`](Self::leave) the session counts as broken, so that a call that
+    /// failed or was dropped half way is the last one.
+    pub(crate) fn enter(&mut self) -> Result<()> {
+        if self.broken {
+            return Err(error::contract("a sink session was used after it had failed"));
+        }
+        if self.commits.is_none() {
+            return Err(error::contract("a sink session was used before it was claimed"));
+        }
+        self.broken = true;
+        Ok(())
+    }
+
+    /// Ends a call that left the session in order.
+    pub(crate) fn leave(&mut self) {
+        self.broken = false;
+    }
+
+    pub(crate) async fn claim(&mut self, epoch: u64) -> Result<Checkpoint> {
+        let claimed = self.state.claim(&self.connection, epoch).await?;
+        self.commits = Some(claimed.commits);
+        Ok(claimed.checkpoint)
+    }
+
+    /// Makes sure that a transaction is open.
+    pub(crate) async fn begin(&mut self) -> Result<()> {
+        if !self.in_transaction {
+            self.connection.simple("starting a transaction", BEGIN).await?;
+            self.in_transaction = true;
+        }
+        Ok(())
+    }
+
+    /// The statement that a batch starts with; the caller sends it.
+    pub(crate) fn begin_batch(&mut self) -> &'static str {
+        if std::mem::replace(&mut self.in_transaction, true) { MARK_BATCH } else { BEGIN_BATCH }
+    }
+
+    /// Takes back what was sent since [`begin_batch`](Self::begin_batch).
+    pub(crate) async fn undo_batch(&self) -> Result<()> {
+        self.connection.simple("undoing a batch", UNDO_BATCH).await
+    }
+
+    pub(crate) async fn commit(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.enter()?;
+        self.begin().await?;
+        let commits = self.commits.unwrap_or(0);
+        self.state.save_and_commit(&self.connection, checkpoint, commits).await?;
+        self.commits = Some(commits + 1);
+        self.in_transaction = false;
+        self.leave();
+        Ok(())
+    }
+}

@@ -1,0 +1,247 @@
+//! The sink's own tables on the target: checkpoints, and what each replica table was made from.
+
+use crate::{
+    connection::{Connection, Parameter},
+    error,
+};
+use cdc_core::{Checkpoint, Result, TableId, TableSchema, catalog::SinkContext};
+use tokio_postgres::{
+    Row, Statement,
+    error::SqlState,
+    types::{ToSql, Type},
+};
+
+/// The schema of the sink's own tables.
+pub(crate) const SCHEMA: &str = "cdc";
+
+const EXISTS: &str = "SELECT to_regclass('cdc.checkpoints') IS NOT NULL
+                         AND to_regclass('cdc.replica_tables') IS NOT NULL,
+                             to_regnamespace('cdc') IS NOT NULL";
+
+/// Two sinks that start at once must not both create.
+const CREATE_LOCK: &str = "SELECT pg_advisory_xact_lock(4843285463)";
+const CREATE_SCHEMA: &str = "CREATE SCHEMA IF NOT EXISTS cdc";
+const CREATE_TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS cdc.checkpoints (
+        pipeline_id text NOT NULL,
+        sink_id text NOT NULL,
+        epoch bigint NOT NULL,
+        commits bigint NOT NULL,
+        checkpoint json NOT NULL,
+        committed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        PRIMARY KEY (pipeline_id, sink_id)
+    ) WITH (fillfactor = 50);
+    CREATE TABLE IF NOT EXISTS cdc.replica_tables (
+        pipeline_id text NOT NULL,
+        sink_id text NOT NULL,
+        source_schema text NOT NULL,
+        source_table text NOT NULL,
+        target_schema text NOT NULL,
+        target_table text NOT NULL,
+        table_schema json NOT NULL,
+        prepared_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        PRIMARY KEY (pipeline_id, sink_id, source_schema, source_table)
+    )";
+
+/// Raises the epoch and counts as a commit, so that whatever an older session still has in flight is
+/// refused. Under a newer epoch nothing changes.
+const CLAIM: &str = "
+    INSERT INTO cdc.checkpoints AS held (pipeline_id, sink_id, epoch, commits, checkpoint)
+    VALUES ($1, $2, $3, 1, $4::text::json)
+    ON CONFLICT (pipeline_id, sink_id) DO UPDATE
+       SET epoch = greatest(held.epoch, excluded.epoch),
+           commits = held.commits + (held.epoch <= excluded.epoch)::int
+    RETURNING epoch, commits, checkpoint::text";
+
+const EPOCH: &str = "SELECT epoch FROM cdc.checkpoints WHERE pipeline_id = $1 AND sink_id = $2";
+
+/// Divides by zero, and so fails its transaction, unless the row is still the one that this session
+/// knows and its epoch is not newer.
+const SAVE: &str = "
+    WITH saved AS (
+        INSERT INTO cdc.checkpoints AS held (pipeline_id, sink_id, epoch, commits, checkpoint)
+        VALUES ($1, $2, $3, $4 + 1, $5::text::json)
+        ON CONFLICT (pipeline_id, sink_id) DO UPDATE
+           SET epoch = excluded.epoch, commits = excluded.commits, checkpoint = excluded.checkpoint,
+               committed_at = clock_timestamp()
+         WHERE held.commits = $4 AND held.epoch <= excluded.epoch
+        RETURNING 1)
+    SELECT 1 / count(*) FROM saved";
+
+const LOAD_TABLE: &str = "SELECT table_schema::text, target_schema, target_table
+                            FROM cdc.replica_tables
+                           WHERE pipeline_id = $1 AND sink_id = $2
+                             AND source_schema = $3 AND source_table = $4";
+
+const SAVE_TABLE: &str = "
+    INSERT INTO cdc.replica_tables
+           (pipeline_id, sink_id, source_schema, source_table, target_schema, target_table, table_schema)
+    VALUES ($1, $2, $3, $4, $5, $6, $7::text::json)
+    ON CONFLICT (pipeline_id, sink_id, source_schema, source_table) DO UPDATE
+       SET target_schema = excluded.target_schema, target_table = excluded.target_table,
+           table_schema = excluded.table_schema, prepared_at = clock_timestamp()";
+
+/// What is stored for one sink of one pipeline.
+#[derive(Debug)]
+pub(crate) struct State {
+    pipeline_id: String,
+    sink_id: String,
+    save: Statement,
+}
+
+/// A stored checkpoint and how often it was stored.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) commits: i64,
+}
+
+/// A replica table as it was last prepared.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) schema: TableSchema,
+    pub(crate) target: TableId,
+}
+
+impl State {
+    /// Creates the tables where they are missing.
+    pub(crate) async fn open(connection: &Connection, context: &SinkContext) -> Result<Self> {
+        let doing = "creating the tables of schema cdc";
+        let read = |row: &Row| Ok((row.try_get::<_, bool>(0)?, row.try_get::<_, bool>(1)?));
+        let (complete, has_schema) = connection.one(doing, EXISTS, &[], read).await?;
+        if !complete {
+            // Without the right to create schemas one that exists must not be asked for again.
+            let schema = if has_schema { "" } else { CREATE_SCHEMA };
+            let sql = format!("BEGIN; {CREATE_LOCK}; {schema}; {CREATE_TABLES}; COMMIT");
+            connection.simple(doing, &sql).await?;
+        }
+        let types = [Type::TEXT, Type::TEXT, Type::INT8, Type::INT8, Type::TEXT];
+        let save = connection.client().prepare_typed(SAVE, &types);
+        let save = connection.bounded("preparing the commit", save).await?;
+        let (pipeline_id, sink_id) = (context.pipeline_id.clone(), context.sink_id.clone());
+        Ok(Self { pipeline_id, sink_id, save })
+    }
+
+    /// Makes this session the only writer, and returns what was committed before.
+    pub(crate) async fn claim(&self, connection: &Connection, epoch: u64) -> Result<Claimed> {
+        let doing = "claiming the sink in cdc.checkpoints";
+        let ours = i64::try_from(epoch).unwrap_or(i64::MAX);
+        let empty = Checkpoint { epoch, ..Checkpoint::default() };
+        let empty = serde_json::to_string(&empty)
+            .map_err(|e| error::checkpoint_unreadable(&self.sink_id, e))?;
+        let parameters: [Parameter<'_>; 4] = [
+            (&self.pipeline_id, Type::TEXT),
+            (&self.sink_id, Type::TEXT),
+            (&ours, Type::INT8),
+            (&empty, Type::TEXT),
+        ];
+        let read = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+        let (epoch, commits, text): (i64, i64, String) =
+            connection.one(doing, CLAIM, &parameters, read).await?;
+        let mut checkpoint: Checkpoint = serde_json::from_str(&text)
+            .map_err(|e| error::checkpoint_unreadable(&self.sink_id, e))?;
+        checkpoint.epoch = u64::try_from(epoch).unwrap_or(0);
+        Ok(Claimed { checkpoint, commits })
+    }
+
+    /// Stores the checkpoint in the open transaction and commits it, in one round trip. `commits` is
+    /// how often the checkpoint had been stored as far as this session knows.
+    pub(crate) async fn save_and_commit(
+        &self,
+        connection: &Connection,
+        checkpoint: &Checkpoint,
+        commits: i64,
+    ) -> Result<()> {
+        let doing = "committing";
+        let epoch = i64::try_from(checkpoint.epoch).unwrap_or(i64::MAX);
+        let json = serde_json::to_string(checkpoint)
+            .map_err(|e| error::checkpoint_unreadable(&self.sink_id, e))?;
+        let client = connection.client();
+        let parameters: [&(dyn ToSql + Sync); 5] =
+            [&self.pipeline_id, &self.sink_id, &epoch, &commits, &json];
+        // Sent together: when saving fails, the server turns the COMMIT into a ROLLBACK.
+        let both = async {
+            let (saved, committed) = tokio::join!(
+                biased;
+                client.execute(&self.save, &parameters),
+                client.batch_execute("COMMIT")
+            );
+            saved.map(|_| ()).and(committed)
+        };
+        match tokio::time::timeout(connection.answer_timeout(), both).await {
+            Err(_) => Err(error::timed_out(doing)),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(failure)) => {
+                let lost = failure.code() == Some(&SqlState::DIVISION_BY_ZERO);
+                if lost {
+                    Err(self.explain_loss(connection, epoch).await)
+                } else {
+                    Err(error::from_postgres(doing, failure))
+                }
+            }
+        }
+    }
+
+    async fn explain_loss(&self, connection: &Connection, ours: i64) -> cdc_core::Error {
+        let parameters: [Parameter<'_>; 2] =
+            [(&self.pipeline_id, Type::TEXT), (&self.sink_id, Type::TEXT)];
+        let doing = "reading cdc.checkpoints";
+        let read = |row: &Row| row.try_get::<_, i64>(0);
+        let theirs: Vec<i64> = match connection.all(doing, EPOCH, &parameters, read).await {
+            Ok(theirs) => theirs,
+            Err(error) => return error,
+        };
+        match theirs.first() {
+            Some(theirs) if *theirs > ours => {
+                error::fenced(&self.pipeline_id, &self.sink_id, ours, *theirs)
+            }
+            _ => error::overtaken(&self.pipeline_id, &self.sink_id),
+        }
+    }
+
+    /// What the replica of a source table was last prepared for.
+    pub(crate) async fn load_table(
+        &self,
+        connection: &Connection,
+        source: &TableId,
+    ) -> Result<Option<Prepared>> {
+        let doing = "reading cdc.replica_tables";
+        let parameters: [Parameter<'_>; 4] = [
+            (&self.pipeline_id, Type::TEXT),
+            (&self.sink_id, Type::TEXT),
+            (&source.namespace, Type::TEXT),
+            (&source.name, Type::TEXT),
+        ];
+        let read = |row: &Row| {
+            let target = TableId::new(row.try_get::<_, String>(1)?, row.try_get::<_, String>(2)?);
+            Ok((row.try_get::<_, String>(0)?, target))
+        };
+        let rows: Vec<_> = connection.all(doing, LOAD_TABLE, &parameters, read).await?;
+        let Some((text, target)) = rows.into_iter().next() else { return Ok(None) };
+        let schema = serde_json::from_str(&text)
+            .map_err(|e| error::checkpoint_unreadable(&self.sink_id, e))?;
+        Ok(Some(Prepared { schema, target }))
+    }
+
+    /// Remembers, in the open transaction, what a replica table was prepared for.
+    pub(crate) async fn save_table(
+        &self,
+        connection: &Connection,
+        schema: &TableSchema,
+        target: &TableId,
+    ) -> Result<()> {
+        let json = serde_json::to_string(schema)
+            .map_err(|e| error::checkpoint_unreadable(&self.sink_id, e))?;
+        let parameters: [Parameter<'_>; 7] = [
+            (&self.pipeline_id, Type::TEXT),
+            (&self.sink_id, Type::TEXT),
+            (&schema.table.namespace, Type::TEXT),
+            (&schema.table.name, Type::TEXT),
+            (&target.namespace, Type::TEXT),
+            (&target.name, Type::TEXT),
+            (&json, Type::TEXT),
+        ];
+        let saved = connection.client().execute_typed(SAVE_TABLE, &parameters);
+        connection.bounded("writing cdc.replica_tables", saved).await.map(|_| ())
+    }
+}
