@@ -39,9 +39,8 @@ pub(crate) fn look(dir: &Path, spacing: u64) -> Result<Option<(LogId, View)>> {
         Segment { base, path: path.into(), bytes, written_at: SystemTime::UNIX_EPOCH, index }
     });
     let segments = segments.collect();
-    let mut view = View { segments, tail: Tail::default(), released: 0, newest, end };
-    view.released = view.start();
-    Ok(Some((log, view)))
+    let tail = Tail::default();
+    Ok(Some((log, View { segments, tail, released: None, passed: 0, newest, end })))
 }
 
 /// Looks for progress after a while.

@@ -92,9 +92,8 @@ pub(crate) fn open(
     recovery::create_dir(&dir)?;
     let lock = lock::acquire(&dir)?;
     let Recovered { log: id, view, file } = recovery::recover(&dir, config.index_spacing())?;
-    let marker =
-        settle_marker(&dir, Marker { log: id, durable_end: view.end, newest: view.newest })
-            .map_err(|source| error::file("write", &dir, source))?;
+    let marker = settle_marker(&dir, view.marker(id))
+        .map_err(|source| error::file("write", &dir, source))?;
     let log = Arc::new(OpenLog::new(id, name, dir, config, view, false));
     let writer = Writer::new(Arc::clone(&log), disk, clock, marker, file);
     let thread = std::thread::Builder::new().name("cdc-log-writer".into()).spawn(move || {
@@ -227,10 +226,10 @@ impl Transport for EmbeddedTransport {
             if before.0 > view.end {
                 return Err(error::beyond_end(of, before.0, view.end));
             }
-            if before.0 <= view.released {
+            if view.released.is_some_and(|released| before.0 <= released) {
                 return Ok(());
             }
-            view.released = before.0;
+            view.released = Some(before.0);
         }
         self.log.inbox().released = true;
         self.log.wake.notify_all();

@@ -10,7 +10,7 @@ use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path};
 use uuid::Uuid;
 
 pub(crate) const FILE_NAME: &str = "durable";
-const MARKER_BYTES: usize = 64;
+const MARKER_BYTES: usize = 72;
 const MAGIC: &[u8; 8] = b"CDCMARK\n";
 
 /// How far a log is durable.
@@ -18,6 +18,8 @@ const MAGIC: &[u8; 8] = b"CDCMARK\n";
 pub(crate) struct Marker {
     pub(crate) log: LogId,
     pub(crate) durable_end: u64,
+    /// Every consumer was past the records below.
+    pub(crate) passed: u64,
     /// Position of the newest durable record.
     pub(crate) newest: Option<Position>,
 }
@@ -29,6 +31,7 @@ impl Marker {
         rest.put_slice(MAGIC);
         rest.put_slice(self.log.0.as_bytes());
         rest.put_u64_le(self.durable_end);
+        rest.put_u64_le(self.passed);
         rest.put_u32_le(u32::from(self.newest.is_some()));
         rest.put_slice(&self.newest.unwrap_or_default().to_sortable_bytes());
         let (checked, checksum) = out.split_at_mut(MARKER_BYTES - 4);
@@ -45,9 +48,10 @@ impl Marker {
         let mut rest = checked.strip_prefix(MAGIC)?;
         let log = LogId(Uuid::from_bytes(rest.get_u128().to_be_bytes()));
         let durable_end = rest.get_u64_le();
+        let passed = rest.get_u64_le();
         let present = rest.get_u32_le() != 0;
         let position = Position::from_sortable_bytes(*rest.first_chunk()?);
-        Some(Self { log, durable_end, newest: present.then_some(position) })
+        Some(Self { log, durable_end, passed, newest: present.then_some(position) })
     }
 }
 
@@ -91,15 +95,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn markers_round_trip(log: u128, durable_end: u64, newest: Option<(u128, u64)>) {
+        fn markers_round_trip(log: u128, durable_end: u64, passed: u64, newest: Option<(u128, u64)>) {
             let newest = newest.map(|(commit, ordinal)| Position { commit, ordinal });
-            let marker = Marker { log: LogId(Uuid::from_u128(log)), durable_end, newest };
+            let log = LogId(Uuid::from_u128(log));
+            let marker = Marker { log, durable_end, passed, newest };
             prop_assert_eq!(Marker::decode(&marker.encode()), Some(marker));
         }
 
         #[test]
         fn any_flipped_bit_is_noticed(bit in 0..MARKER_BYTES * 8) {
-            let marker = Marker { log: LogId(Uuid::nil()), durable_end: 9, newest: None };
+            let marker = Marker { log: LogId(Uuid::nil()), durable_end: 9, passed: 0, newest: None };
             let mut bytes = marker.encode();
             bytes[bit / 8] ^= 1 << (bit % 8);
             prop_assert_eq!(Marker::decode(&bytes), None);

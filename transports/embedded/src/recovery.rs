@@ -62,8 +62,9 @@ pub(crate) fn recover(dir: &Path, spacing: u64) -> Result<Recovered> {
     let log = last.header.log;
     segments.push(last);
     let segments = segments.into_iter().map(|found| found.segment).collect();
-    let mut view = View { segments, tail: Tail::default(), released: 0, newest, end: scan.end };
-    view.released = view.start();
+    let passed = marker.map_or(0, |marker| marker.passed.min(scan.end));
+    let view =
+        View { segments, tail: Tail::default(), released: None, passed, newest, end: scan.end };
     Ok(Recovered { log, view, file })
 }
 
@@ -237,7 +238,8 @@ fn create(dir: &Path, spacing: u64) -> Result<Recovered> {
     let view = View {
         segments: [found.segment].into(),
         tail: Tail::default(),
-        released: 0,
+        released: None,
+        passed: 0,
         newest: None,
         end: 0,
     };

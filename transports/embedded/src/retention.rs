@@ -32,7 +32,7 @@ pub(crate) fn removable(view: &View, config: &Config, now: SystemTime) -> usize 
     for (segment, end) in view.segments.iter().zip(ends) {
         let age = now.duration_since(segment.written_at).unwrap_or_default();
         let due = total > config.retention_bytes.0 || age >= config.retention_age();
-        if end > view.released || !due {
+        if end > view.released.unwrap_or(0) || !due {
             break;
         }
         total -= segment.bytes;
@@ -54,7 +54,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     /// Four segments of ten records and 4 KiB each, written at hours 0, 1, 2 and 3.
-    fn view(released: u64) -> View {
+    fn view(released: Option<u64>) -> View {
         let segment = |number: u32| Segment {
             base: u64::from(number) * 10,
             path: Path::new("").into(),
@@ -63,7 +63,7 @@ mod tests {
             index: SparseIndex::new(u64::from(number) * 10, 1024),
         };
         let segments = (0..4).map(segment).collect();
-        View { segments, tail: Tail::default(), released, newest: None, end: 40 }
+        View { segments, tail: Tail::default(), released, passed: 0, newest: None, end: 40 }
     }
 
     fn count(released: u64, retention_bytes: u64, hours: u32, now: u32) -> usize {
@@ -72,7 +72,7 @@ mod tests {
             retention_hours: hours,
             ..Config::default()
         };
-        removable(&view(released), &config, SystemTime::UNIX_EPOCH + HOUR * now)
+        removable(&view(Some(released)), &config, SystemTime::UNIX_EPOCH + HOUR * now)
     }
 
     #[test]
@@ -99,9 +99,19 @@ mod tests {
 
     #[test]
     fn unread_bytes_follow_the_release() {
-        assert_eq!(view(0).unread_bytes(), 4 * 4096 - 64);
-        assert_eq!(view(10).unread_bytes(), 3 * 4096 - 64);
-        assert_eq!(view(40).unread_bytes(), 0);
+        assert_eq!(view(Some(0)).unread_bytes(), 4 * 4096 - 64);
+        assert_eq!(view(Some(10)).unread_bytes(), 3 * 4096 - 64);
+        assert_eq!(view(Some(40)).unread_bytes(), 0);
+    }
+
+    #[test]
+    fn what_was_said_before_a_restart_counts_until_there_is_news_but_removes_nothing() {
+        let mut view = View { passed: 20, ..view(None) };
+        assert_eq!(view.unread_bytes(), 2 * 4096 - 64);
+        let config = Config { retention_hours: 0, ..Config::default() };
+        assert_eq!(removable(&view, &config, SystemTime::UNIX_EPOCH + HOUR * 9), 0);
+        view.released = Some(10);
+        assert_eq!(view.unread_bytes(), 3 * 4096 - 64);
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use crate::{
     frame::{Header, Records},
+    marker::Marker,
     scan::SparseIndex,
 };
 use bytes::Bytes;
-use cdc_core::Position;
+use cdc_core::{LogId, Position};
 use std::{collections::VecDeque, path::Path, sync::Arc, time::SystemTime};
 
 /// The newest frames stay in memory up to this size, so that readers at the tail need no disk.
@@ -83,8 +84,10 @@ pub(crate) struct View {
     /// Never empty; the last one is being written.
     pub(crate) segments: VecDeque<Segment>,
     pub(crate) tail: Tail,
-    /// Every consumer is past the records below.
-    pub(crate) released: u64,
+    /// Every consumer is past the records below, as was said since the log was opened.
+    pub(crate) released: Option<u64>,
+    /// The same, as it was said before.
+    pub(crate) passed: u64,
     pub(crate) newest: Option<Position>,
     pub(crate) end: u64,
 }
@@ -106,6 +109,11 @@ impl View {
         })
     }
 
+    /// The marker that says how things are.
+    pub(crate) fn marker(&self, log: LogId) -> Marker {
+        Marker { log, durable_end: self.end, passed: self.slowest(), newest: self.newest }
+    }
+
     pub(crate) fn read_tail(&self, offset: u64, bytes_max: usize) -> Vec<Records> {
         self.tail.read(offset, bytes_max)
     }
@@ -114,15 +122,22 @@ impl View {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
+    /// The slowest consumer, as far as it is known. After a restart the old answer counts until there
+    /// is a new one, so that a log full of read records does not wait for a reader without work.
+    pub(crate) fn slowest(&self) -> u64 {
+        self.released.unwrap_or(self.passed).max(self.start())
+    }
+
     /// Bytes of records that some consumer has not passed; a little more where the index is coarse.
     pub(crate) fn unread_bytes(&self) -> u64 {
-        if self.released >= self.end {
+        let slowest = self.slowest();
+        if slowest >= self.end {
             return 0;
         }
-        let after = self.segments.partition_point(|segment| segment.base <= self.released);
+        let after = self.segments.partition_point(|segment| segment.base <= slowest);
         let holding = after.saturating_sub(1);
         let passed = self.segments.get(holding).and_then(|segment| {
-            segment.index.find(self.released).map(|(_, byte)| byte.min(segment.bytes))
+            segment.index.find(slowest).map(|(_, byte)| byte.min(segment.bytes))
         });
         let bytes: u64 = self.segments.range(holding..).map(|segment| segment.bytes).sum();
         bytes.saturating_sub(passed.unwrap_or(0))

@@ -12,7 +12,7 @@ use crate::{
     config::ByteSize,
     disk::{self, Disk},
     frame::Frame,
-    marker::{Marker, MarkerFile},
+    marker::MarkerFile,
     open_log::{OpenLog, Progress, Refusal},
     retention::{self, Fullness},
     scan::SparseIndex,
@@ -139,6 +139,7 @@ impl Writer {
         for queued in self.pending.drain(..) {
             queued.resolve(&self.log, Err(self.log.refused(&refusal)));
         }
+        self.write_marker();
         if let Err(error) = self.marker.sync() {
             tracing::debug!(error = %error, "cannot sync the durable marker");
         }
@@ -147,21 +148,36 @@ impl Writer {
     /// Takes everything queued, waiting for something unless there is work left. Says whether the
     /// log is being closed.
     fn collect(&mut self) -> bool {
+        let mut released = false;
         let mut inbox = self.log.inbox();
         if self.pending.is_empty() {
             inbox = self.log.wait(inbox, RETENTION_INTERVAL, |inbox| {
                 inbox.queued.is_empty() && !inbox.closing && !inbox.released
             });
-            inbox.released = false;
+            released = std::mem::take(&mut inbox.released);
         }
         self.pending.append(&mut inbox.queued);
-        inbox.closing
+        let closing = inbox.closing;
+        drop(inbox);
+        if released && self.pending.is_empty() {
+            self.write_marker();
+        }
+        closing
     }
 
     fn wait_for_release(&self, limit: Duration) {
         let inbox = self.log.inbox();
         let mut inbox = self.log.wait(inbox, limit, |inbox| !inbox.closing && !inbox.released);
         inbox.released = false;
+    }
+
+    /// Says on disk how far the log is durable and read. A failure leaves an older state, which is
+    /// as true.
+    fn write_marker(&self) {
+        let marker = self.log.view().marker(self.log.id);
+        if let Err(error) = self.marker.write(&marker) {
+            tracing::debug!(error = %error, "cannot write the durable marker");
+        }
     }
 
     fn pause(&self, reason: String) {
@@ -171,9 +187,9 @@ impl Writer {
     /// Do unread records fill the log?
     fn is_too_full(&mut self) -> bool {
         let limit = self.log.config.retention_bytes;
-        let (unread, released) = {
+        let (unread, slowest) = {
             let view = self.log.view();
-            (view.unread_bytes(), view.released)
+            (view.unread_bytes(), view.slowest())
         };
         let fullness = retention::fullness(unread, limit.0);
         if fullness == Fullness::Fine {
@@ -182,7 +198,7 @@ impl Writer {
             self.fullness_told = true;
             tracing::warn!(
                 log = %self.log.partition, unread_bytes = unread, retention_bytes = limit.0,
-                slowest_reader_offset = released,
+                slowest_reader_offset = slowest,
                 "unread records fill the log, capture pauses when they reach retention_bytes"
             );
         }
@@ -191,7 +207,7 @@ impl Writer {
         }
         self.pause(format!(
             "retention: {} of unread records have reached retention_bytes ({limit}), slowest \
-             reader at offset {released}; get that sink going or raise retention_bytes",
+             reader at offset {slowest}; get that sink going or raise retention_bytes",
             ByteSize(unread)
         ));
         true
@@ -294,7 +310,7 @@ impl Writer {
         let without_frames = self.pending.iter().take_while(|queued| queued.frame.is_none());
         let done = run.max(without_frames.count());
         let mut resolved = Vec::with_capacity(done);
-        let (end, newest) = {
+        let end = {
             let mut view = self.log.view();
             for mut queued in self.pending.drain(..done) {
                 if let Some(frame) = queued.frame.take() {
@@ -303,13 +319,10 @@ impl Writer {
                 }
                 resolved.push((queued, Offset(view.end)));
             }
-            (view.end, view.newest)
+            view.end
         };
         if run > 0 {
-            let marker = Marker { log: self.log.id, durable_end: end, newest };
-            if let Err(error) = self.marker.write(&marker) {
-                tracing::debug!(error = %error, "cannot write the durable marker");
-            }
+            self.write_marker();
             self.log.progress.send_replace(Progress { end, closed: false });
         }
         for (queued, end) in resolved {
@@ -361,3 +374,6 @@ fn write_all(disk: &mut dyn Disk, file: &File, mut at: u64, pieces: &[&[u8]]) ->
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
