@@ -1,7 +1,9 @@
 //! The project's own commands: `cargo xtask help` lists them.
 
+mod bench;
 mod ci;
 mod crash;
+mod demo;
 mod paths;
 mod services;
 mod tally;
@@ -26,6 +28,10 @@ enum Command {
     Tidy,
     /// Kill `cdc` again and again under load and compare the replica with its source.
     Crash(crash::Arguments),
+    /// Replicate a live shop to three places while `cdc` gets killed.
+    Demo(demo::Arguments),
+    /// Measure stream, snapshot and latency against PostgreSQL's own tools.
+    Bench(bench::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -34,5 +40,7 @@ fn main() -> anyhow::Result<()> {
         Command::Ci => ci::run(),
         Command::Tidy => tidy::run(),
         Command::Crash(arguments) => crash::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     }
 }

@@ -15,6 +15,8 @@ use super::port::Port;
 /// One request as it arrived.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// When it arrived.
+    pub at: tokio::time::Instant,
     /// Headers, names in lower case.
     pub headers: BTreeMap<String, String>,
     /// The body, unchanged.
@@ -127,6 +129,7 @@ impl Drop for Receiver {
 }
 
 async fn take(State(seen): State<Arc<Mutex<Seen>>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let at = tokio::time::Instant::now();
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(status) = seen.refusal {
         seen.refused += 1;
@@ -138,7 +141,7 @@ async fn take(State(seen): State<Arc<Mutex<Seen>>>, headers: HeaderMap, body: By
             String::from_utf8_lossy(value.as_bytes()).into_owned()
         };
         let headers = headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
-        seen.accepted.push(Request { headers, body });
+        seen.accepted.push(Request { at, headers, body });
     }
     StatusCode::OK
 }

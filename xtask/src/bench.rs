@@ -1,0 +1,86 @@
+//! Benchmarks against PostgreSQL's own tools, measured alternately in one run: ratios count, since
+//! absolute figures say more about the machine.
+#![expect(clippy::print_stdout, reason = "the output of a command")]
+
+mod latency;
+mod measure;
+mod report;
+mod snapshot;
+mod stream;
+mod subject;
+mod workload;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use self::report::Report;
+use crate::paths;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// What to measure.
+    #[command(subcommand)]
+    what: What,
+    /// How often each contender runs; the median counts.
+    #[arg(long, default_value_t = 3, global = true)]
+    rounds: u32,
+    /// Rows to insert, or to snapshot.
+    #[arg(long, default_value_t = 2_000_000, global = true)]
+    rows: u64,
+    /// PostgreSQL major; without it the oldest that is installed.
+    #[arg(long, global = true)]
+    major: Option<u16>,
+    /// Also write the figures to this file, as JSON.
+    #[arg(long, global = true)]
+    json: Option<PathBuf>,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// From the database's log to the embedded log, against `pg_recvlogical`.
+    Stream {
+        /// All rows in one transaction of ten million instead, `cdc` alone.
+        #[arg(long)]
+        ten_million: bool,
+    },
+    /// The first copy of one table into the embedded log, against `COPY … TO STDOUT`.
+    Snapshot,
+    /// From before the INSERT to the arrival at a webhook, at a thousand changes a second.
+    Latency {
+        /// How long to insert.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
+}
+
+/// Builds the release binary, measures and prints.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let binary = paths::build_cdc("release")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            ended = tokio::signal::ctrl_c() => ended.map(|()| None).context("wait for Ctrl-C"),
+            report = measure(&binary, arguments) => report.map(Some),
+        }
+    })?;
+    let Some(report) = report else { return Ok(()) };
+    print!("{report}");
+    if let Some(path) = &arguments.json {
+        std::fs::write(path, serde_json::to_string_pretty(&report)?)
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+async fn measure(binary: &std::path::Path, arguments: &Arguments) -> anyhow::Result<Report> {
+    let server = workload::start(arguments.major)?;
+    let (rounds, rows) = (arguments.rounds.max(1), arguments.rows.max(1));
+    match arguments.what {
+        What::Stream { ten_million: false } => stream::run(binary, &server, rounds, rows).await,
+        What::Stream { ten_million: true } => stream::one_transaction(binary, &server).await,
+        What::Snapshot => snapshot::run(binary, &server, rounds, rows).await,
+        What::Latency { seconds } => latency::run(binary, &server, seconds).await,
+    }
+}

@@ -1,0 +1,91 @@
+//! The server and the rows that are measured with.
+
+use anyhow::Context as _;
+use cdc_testkit::services::{Options, Postgres};
+use tokio_postgres::Client;
+
+/// The publication that every contender reads.
+pub(super) const PUBLICATION: &str = "bench";
+/// The slot that stands before the load and is only ever copied.
+const BASE_SLOT: &str = "bench_base";
+
+/// Starts a server that neither checkpoints nor gives up a slow reader in the middle of a run.
+pub(super) fn start(major: Option<u16>) -> anyhow::Result<Postgres> {
+    let major = major.or_else(|| Postgres::available().first().copied());
+    let major = major.context("no PostgreSQL here: run cargo xtask services")?;
+    Postgres::start(Options {
+        major,
+        settings: vec![
+            ("shared_buffers", "256MB"),
+            ("max_wal_size", "32GB"),
+            ("checkpoint_timeout", "1h"),
+            ("autovacuum", "off"),
+            ("wal_sender_timeout", "60s"),
+        ],
+        ..Options::default()
+    })
+}
+
+/// Creates the table, about 150 bytes a row.
+pub(super) async fn create_table(client: &Client) -> anyhow::Result<()> {
+    let sql = format!(
+        "CREATE TABLE events (
+            id bigint PRIMARY KEY, customer int NOT NULL, kind text NOT NULL,
+            amount numeric(12,2) NOT NULL, at timestamptz NOT NULL, open bool NOT NULL,
+            note text NOT NULL);
+         CREATE PUBLICATION {PUBLICATION} FOR TABLE events"
+    );
+    client.batch_execute(&sql).await.context("create the table")
+}
+
+/// Inserts rows in transactions of so many.
+pub(super) async fn insert(client: &Client, rows: u64, per_transaction: u64) -> anyhow::Result<()> {
+    let sql = format!(
+        "DO $$ BEGIN
+           FOR n IN 0 .. {last} LOOP
+             INSERT INTO events
+             SELECT i, i % 10000, 'kind ' || i % 20, i % 100000 / 7.0, now(), i % 2 = 0,
+                    md5(i::text) || md5((i * 7)::text) || 'xxxxxxxx'
+             FROM generate_series(n * {per_transaction} + 1,
+                                  least({rows}, (n + 1) * {per_transaction})) AS i;
+             COMMIT;
+           END LOOP;
+         END $$",
+        last = rows.div_ceil(per_transaction).saturating_sub(1)
+    );
+    client.batch_execute(&sql).await.context("insert the rows")
+}
+
+/// Marks the place in the log from which every contender reads.
+pub(super) async fn mark(client: &Client) -> anyhow::Result<()> {
+    let sql = "SELECT pg_create_logical_replication_slot($1, 'pgoutput')::text";
+    client.query_one(sql, &[&BASE_SLOT]).await.context("create the slot")?;
+    Ok(())
+}
+
+/// A new slot at the marked place.
+pub(super) async fn slot(client: &Client, name: &str) -> anyhow::Result<()> {
+    let sql = "SELECT pg_copy_logical_replication_slot($1, $2)::text";
+    client.query_one(sql, &[&BASE_SLOT, &name]).await.context("copy the slot")?;
+    Ok(())
+}
+
+/// Removes a slot.
+pub(super) async fn drop_slot(client: &Client, name: &str) -> anyhow::Result<()> {
+    let sql = "SELECT pg_drop_replication_slot($1)::text";
+    client.query_one(sql, &[&name]).await.context("drop the slot")?;
+    Ok(())
+}
+
+/// The place after everything that is committed, with one more commit behind it so that a reader
+/// that stops there does not wait for a keepalive.
+pub(super) async fn end(client: &Client) -> anyhow::Result<String> {
+    let row = client.query_one("SELECT pg_current_wal_lsn()::text", &[]).await?;
+    client.batch_execute("CREATE TABLE after_the_end ()").await?;
+    Ok(row.try_get(0)?)
+}
+
+/// The server's full version.
+pub(super) async fn version(client: &Client) -> anyhow::Result<String> {
+    Ok(client.query_one("SHOW server_version", &[]).await?.try_get(0)?)
+}
