@@ -46,7 +46,7 @@ async fn status_and_health_tell_the_same_as_http() {
     scene.cdc(&["status"]).await.exits_with(0).mentions(&["shop", "replica", "running"]);
     let platform = scene.directory().join("platform.yaml");
     let health = ["health", "--platform-config", platform.to_str().unwrap()];
-    crate::process::run(scene.directory(), &health).await.exits_with(0).mentions(&["shop"]);
+    crate::process::run(scene.directory(), &health).await.exits_with(0).mentions(&["ready"]);
     running.stop().await.exits_with(0);
     crate::process::run(scene.directory(), &health).await.exits_with(1);
 }
@@ -96,6 +96,6 @@ async fn consume_prints_changes_as_they_come() {
     let scene = Scene::on(server).await.with_replica(server);
     scene.source.batch_execute(TABLE).await.unwrap();
     scene.run_until_current().await.exits_with(0);
-    let ended = scene.cdc(&["consume", "--limit", "50"]).await.exits_with(0);
+    let ended = scene.cdc(&["consume", "--from-beginning", "--no-follow"]).await.exits_with(0);
     assert_eq!(ended.output.lines().filter(|line| line.contains("cdc.public.t")).count(), 50);
 }

@@ -52,17 +52,17 @@ async fn fingerprint(client: &Client, table: &str) -> anyhow::Result<(i64, Strin
 
 #[derive(Deserialize)]
 struct Line {
-    offset: u64,
+    position: String,
 }
 
 /// How many lines the file has and how many different changes they are.
 fn lines(pipeline: &Pipeline) -> anyhow::Result<(u64, u64)> {
     let file = std::fs::File::open(pipeline.file()).context("open the file sink's file")?;
-    let (mut lines, mut offsets) = (0, BTreeSet::new());
+    let (mut lines, mut positions) = (0, BTreeSet::new());
     for line in BufReader::new(file).lines() {
         let line: Line = serde_json::from_str(&line?).context("read the file sink's file")?;
         lines += 1;
-        offsets.insert(line.offset);
+        positions.insert(line.position);
     }
-    Ok((lines, offsets.len() as u64))
+    Ok((lines, positions.len() as u64))
 }
