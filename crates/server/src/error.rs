@@ -53,6 +53,13 @@ pub(crate) fn no_such_pipeline(id: &str, own: &str) -> Refusal {
     Refusal { status: StatusCode::NOT_FOUND, error }
 }
 
+pub(crate) fn no_such_schema(schema: u32) -> Refusal {
+    let context = format!("there is no table schema {schema}");
+    let error = Error::new("CDC-5006", Origin::Config, Retry::Never, context)
+        .with_remedy("ask for a number that a record of this pipeline's log names");
+    Refusal { status: StatusCode::NOT_FOUND, error }
+}
+
 pub(crate) fn no_such_letter(letter: u64) -> Error {
     let context = format!("there is no dead letter {letter}");
     Error::new("CDC-5004", Origin::Config, Retry::Never, context)

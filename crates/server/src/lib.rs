@@ -5,6 +5,7 @@
 //! GET    /readyz                                         200, or 503 with the reasons
 //! GET    /metrics                                        Prometheus
 //! GET    /api/v1/pipelines/{id}                          the status
+//! GET    /api/v1/pipelines/{id}/schemas/{schema}         a table schema by its number in the log
 //! GET    /api/v1/pipelines/{id}/dead-letters             list
 //! POST   /api/v1/pipelines/{id}/dead-letters/retry       {"ids": […]} or {"all": true}
 //! DELETE /api/v1/pipelines/{id}/dead-letters             the same body

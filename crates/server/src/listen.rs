@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use cdc_core::{Result, dead_letter::DeadLetterStore};
+use cdc_core::{Result, SchemaId, dead_letter::DeadLetterStore, store::SchemaStore};
 use cdc_engine::PipelineStatus;
 use serde_json::{Value, json};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -37,6 +37,8 @@ pub struct Parts {
     pub status: watch::Receiver<PipelineStatus>,
     /// Changes set aside.
     pub dead_letters: Arc<dyn DeadLetterStore>,
+    /// Table schemas by number, for those who read the log from its middle.
+    pub schemas: Arc<dyn SchemaStore>,
     /// What the parts of the process count.
     pub counters: Counters,
 }
@@ -125,6 +127,7 @@ fn router(app: App) -> Router {
         .route("/metrics", get(get_metrics))
         .route("/api/v1/pipelines", get(get_pipelines))
         .route("/api/v1/pipelines/{id}", get(get_pipeline))
+        .route("/api/v1/pipelines/{id}/schemas/{schema}", get(get_schema))
         .route(letters, get(dead_letters::get_list).delete(dead_letters::delete_some))
         .route(&format!("{letters}/retry"), post(dead_letters::post_retry))
         .route(
@@ -162,4 +165,15 @@ async fn get_pipeline(
 ) -> Result<Json<Value>, Refusal> {
     app.own(&pipeline)?;
     Ok(Json(health(&app.status.borrow())))
+}
+
+async fn get_schema(
+    State(app): State<App>,
+    Path((pipeline, schema)): Path<(String, u32)>,
+) -> Result<Response, Refusal> {
+    app.own(&pipeline)?;
+    match app.schemas.get(SchemaId(schema)).await? {
+        Some(schema) => Ok(Json(&*schema).into_response()),
+        None => Err(error::no_such_schema(schema)),
+    }
 }

@@ -2,7 +2,9 @@ use crate::{
     client::get,
     world::{problem, world},
 };
-use cdc_core::status::ConnectorState;
+use cdc_core::{
+    SchemaId, TableId, TableSchema, status::ConnectorState, store::SchemaStore as _,
+};
 use cdc_server::{METRICS, reference};
 use serde_json::json;
 
@@ -53,6 +55,23 @@ async fn another_pipeline_is_not_found() {
     assert_eq!(answer.code, 404);
     assert_eq!(answer.json()["error"]["code"], "CDC-5003");
     assert_eq!(get(world.at, "/api/v1/pipelines").await.json(), json!({ "pipelines": ["shop"] }));
+}
+
+#[tokio::test]
+async fn schemas_are_had_by_number() {
+    let world = world().await;
+    let schema = TableSchema {
+        table: TableId::new("public", "t"),
+        dialect: "postgres".to_owned(),
+        columns: Vec::new(),
+        key: Vec::new(),
+    };
+    let SchemaId(id) = world.letters.register(&schema).await.unwrap();
+    let path = "/api/v1/pipelines/shop/schemas";
+    let got = get(world.at, &format!("{path}/{id}")).await.json();
+    assert_eq!(serde_json::from_value::<TableSchema>(got).unwrap(), schema);
+    let missing = get(world.at, &format!("{path}/{}", id + 1)).await;
+    assert_eq!((missing.code, &missing.json()["error"]["code"]), (404, &json!("CDC-5006")));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use cdc_core::{
     Transaction, Value,
     dead_letter::{DeadLetter, DeadLetterInfo, DeadLetterStore},
     status::{ConnectorState, Problem, SinkStatus},
+    store::SchemaStore,
 };
 use cdc_engine::PipelineStatus;
 use cdc_server::{Counters, Parts, Server};
@@ -31,6 +32,7 @@ pub(crate) async fn world() -> World {
         pipeline_id: "shop".to_owned(),
         status: receiver,
         dead_letters: Arc::clone(&letters) as Arc<dyn DeadLetterStore>,
+        schemas: Arc::clone(&letters) as Arc<dyn SchemaStore>,
         counters: Counters::default(),
     };
     let cancel = CancellationToken::new();
