@@ -113,10 +113,7 @@ impl Writer {
                 RETENTION_INTERVAL
             } else {
                 match self.commit() {
-                    Ok(()) => {
-                        self.log.set_condition(Condition::Writable);
-                        continue;
-                    }
+                    Ok(()) => continue,
                     Err(Failure::Full(error)) => {
                         self.pause(format!(
                             "disk full: cannot write to {} ({error}); free space and it goes on",
@@ -324,6 +321,7 @@ impl Writer {
         if run > 0 {
             self.write_marker();
             self.log.progress.send_replace(Progress { end, closed: false });
+            self.log.set_condition(Condition::Writable);
         }
         for (queued, end) in resolved {
             queued.resolve(&self.log, Ok(end));

@@ -19,6 +19,8 @@ mod disk_full;
 mod follow;
 /// The bytes of frames.
 mod format;
+/// Inputs that the fuzzer keeps.
+mod fuzz_regressions;
 /// The log against a model.
 mod model;
 /// Who may open what.

@@ -105,6 +105,19 @@ async fn holes_in_the_last_write_are_cut() {
     }
 }
 
+/// A frame that was cut must not come back once what is missing before it is written again.
+#[tokio::test]
+async fn what_was_cut_stays_cut() {
+    let (dir, segment, write) = crashed().await;
+    let acknowledged = fs::read(&segment).unwrap();
+    write_tail(&segment, &acknowledged, &[&vec![0; write[0].len()], &write[1][..]].concat());
+    let log = open(dir.path(), Config::default()).await;
+    append(&log, records(30..33)).await;
+    log.close().await;
+    let log = open(dir.path(), Config::default()).await;
+    assert_eq!(verify_numbered(&log).await, 33);
+}
+
 #[tokio::test]
 async fn any_damage_to_acknowledged_records_is_refused() {
     let (dir, segment, write) = crashed().await;
