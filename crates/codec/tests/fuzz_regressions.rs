@@ -1,0 +1,11 @@
+//! Every input that the fuzzer keeps, on the stable toolchain.
+
+#[path = "../../../fuzz/entries/files.rs"]
+mod files;
+#[path = "../../../fuzz/entries/log_rows.rs"]
+mod log_rows;
+
+#[test]
+fn kept_inputs_are_decoded_or_refused() {
+    files::feed_all("log_rows", log_rows::feed);
+}
