@@ -1,4 +1,5 @@
 //! The project's own commands: `cargo xtask help` lists them.
+#![expect(clippy::print_stderr, reason = "the output of a command")]
 
 mod bench;
 mod ci;
@@ -8,6 +9,8 @@ mod paths;
 mod services;
 mod tally;
 mod tidy;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -34,13 +37,20 @@ enum Command {
     Bench(bench::Arguments),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
         Command::Services => services::install(),
         Command::Ci => ci::run(),
         Command::Tidy => tidy::run(),
         Command::Crash(arguments) => crash::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Which files a connector has and how modules are named.
+//! Which files a connector has, how modules are named and how many test binaries there are.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,13 @@ pub(super) fn check(tree: &Tree) -> Vec<String> {
         .rust()
         .filter(|file| {
             let names = file.path.with_extension("");
-            names.iter().any(|name| REFUSED.iter().any(|refused| name == *refused))
+            // A test may well be about types; a module of the product that is about them is not.
+            !names.iter().any(|name| name == "tests")
+                && names.iter().any(|name| REFUSED.iter().any(|refused| name == *refused))
         })
         .map(|file| format!("{}: name the module after what it is about", file.path.display()))
         .collect();
+    findings.extend(test_binaries(tree));
     for connector in connectors(tree) {
         let mut wanted = vec!["README.md"];
         if connector == Path::new("sources/postgres") {
@@ -27,6 +30,22 @@ pub(super) fn check(tree: &Tree) -> Vec<String> {
         findings.extend(absent.map(|name| format!("{}: has no {name}", connector.display())));
     }
     findings
+}
+
+// Cargo makes a binary of each file in `tests/` unless it is told not to.
+fn test_binaries(tree: &Tree) -> Vec<String> {
+    let manifests = tree.files.iter().filter(|file| file.path.ends_with("Cargo.toml"));
+    manifests
+        .filter(|manifest| !manifest.text.contains("autotests = false"))
+        .filter_map(|manifest| {
+            let tests = manifest.path.parent()?.join("tests");
+            let count = tree.rust().filter(|file| file.path.parent() == Some(&tests)).count();
+            (count > 1).then(|| {
+                let path = manifest.path.display();
+                format!("{path}: has {count} test binaries; set autotests = false and one [[test]]")
+            })
+        })
+        .collect()
 }
 
 fn connectors(tree: &Tree) -> BTreeSet<PathBuf> {
@@ -61,5 +80,13 @@ mod tests {
             "sources/postgres: has no TYPES.md",
         ];
         assert_eq!(check(&tree), wanted);
+    }
+
+    #[test]
+    fn a_second_test_binary_is_found() {
+        let tests = [("a/tests/main.rs", ""), ("a/tests/b.rs", "")];
+        let with = |manifest| tree_of(&[("a/Cargo.toml", manifest), tests[0], tests[1]]);
+        assert_eq!(check(&with("")).len(), 1);
+        assert_eq!(check(&with("autotests = false")), Vec::<String>::new());
     }
 }
