@@ -1,6 +1,13 @@
 //! The one list of connectors.
 
-use crate::config::{Diagnostic, Findings, Node, Place, decode};
+use crate::config::{Diagnostic, Findings, Node, Place, decode, object};
+use cdc_core::{
+    Result,
+    catalog::{SharedSinkConnector, SharedSourceConnector},
+};
+use schemars::SchemaGenerator;
+use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// The kinds of one part of a pipeline.
 #[derive(Clone, Copy, Debug)]
@@ -32,11 +39,63 @@ pub enum SourceConfig {
 #[derive(Clone, Debug)]
 pub enum SinkConfig {
     /// An HTTP endpoint.
-    Webhook(crate::pending::Sink),
+    Webhook(crate::pending::Webhook),
     /// A PostgreSQL database.
-    Postgres(crate::pending::Sink),
+    Postgres(cdc_sink_postgres::Config),
     /// A file.
-    File(crate::pending::Sink),
+    File(cdc_sink_file::Config),
+}
+
+impl SourceConfig {
+    /// The word in the file.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "postgres",
+        }
+    }
+
+    /// Name of the database that is captured.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        match self {
+            Self::Postgres(config) => &config.database,
+        }
+    }
+
+    /// Makes the connector; refuses settings that cannot work.
+    pub fn connector(&self) -> Result<SharedSourceConnector> {
+        Ok(match self {
+            Self::Postgres(config) => Arc::new(crate::pending::Connector::new(config.clone())?),
+        })
+    }
+}
+
+impl SinkConfig {
+    /// Makes the connector; refuses settings that cannot work.
+    pub fn connector(&self) -> Result<SharedSinkConnector> {
+        Ok(match self {
+            Self::Webhook(config) => Arc::new(crate::pending::Connector::new(config.clone())?),
+            Self::Postgres(config) => Arc::new(cdc_sink_postgres::Connector::new(config.clone())?),
+            Self::File(config) => Arc::new(cdc_sink_file::Connector::new(config.clone())?),
+        })
+    }
+}
+
+/// Schemas of the blocks of all sources.
+pub(crate) fn source_schemas(generator: &mut SchemaGenerator) -> Vec<Map<String, Value>> {
+    vec![object::<crate::pending::Source>(generator)]
+}
+
+/// Schemas of the blocks of all sinks, by their words in the file.
+pub(crate) fn sink_schemas(
+    generator: &mut SchemaGenerator,
+) -> Vec<(&'static str, Map<String, Value>)> {
+    vec![
+        ("webhook", object::<crate::pending::Webhook>(generator)),
+        ("postgres", object::<cdc_sink_postgres::Config>(generator)),
+        ("file", object::<cdc_sink_file::Config>(generator)),
+    ]
 }
 
 /// Decodes the block of a source.

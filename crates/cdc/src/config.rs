@@ -9,6 +9,8 @@ mod moot;
 mod nearest;
 mod pipeline;
 mod platform;
+mod reference;
+mod schema;
 mod unit;
 mod yaml;
 
@@ -16,15 +18,18 @@ pub use brokers::{AuthMechanism, Kafka, KafkaConnect, Kinesis, Pubsub};
 pub use diagnostic::{ConfigError, Diagnostic, Span};
 pub use interpolate::Environment;
 pub use pipeline::{
-    OnError, Pipeline, PipelineHead, SinkEntry, SinkHead, SinkType, SourceHead, SourceType,
+    Keys, OnError, Pipeline, PipelineHead, SinkEntry, SinkHead, SinkType, SourceHead, SourceType,
     parse_pipeline,
 };
 pub use platform::{
     DataDirectory, DeadLetters, Platform, PlatformFile, Rest, Retry, RetryOverride, TransportMode,
     WalReader, parse_platform,
 };
+pub use reference::reference;
+pub use schema::{pipeline_schema, platform_schema};
 pub use unit::show_bytes;
 
 pub(crate) use decode::decode;
 pub(crate) use findings::{Findings, Place};
+pub(crate) use schema::object;
 pub(crate) use yaml::Node;

@@ -2,5 +2,18 @@
 #![warn(missing_docs)]
 
 pub mod catalog;
+pub mod cli;
 pub mod config;
-pub mod pending;
+mod directory;
+mod failure;
+mod output;
+mod pending;
+mod progress;
+mod remote;
+mod schemas;
+mod settings;
+mod stop;
+mod tables;
+mod telemetry;
+mod terminal;
+mod when;

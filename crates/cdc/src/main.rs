@@ -1,1 +1,7 @@
-fn main() {}
+//! The `cdc` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cdc::cli::main()
+}

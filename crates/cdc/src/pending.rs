@@ -1,7 +1,52 @@
 #![allow(missing_docs, reason = "stands in until the connectors are there")]
-use cdc_core::Secret;
+use async_trait::async_trait;
+use cdc_core::{catalog::*, *};
 use schemars::JsonSchema;
 use serde::Deserialize;
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    pub url: String,
+}
+pub struct Connector;
+impl Connector {
+    pub fn new<T>(_: T) -> Result<Self> {
+        Ok(Self)
+    }
+}
+#[async_trait]
+impl SourceConnector for Connector {
+    fn kind(&self) -> &'static str {
+        "postgres"
+    }
+    async fn check(&self) -> (Vec<Finding>, Vec<CapturedTable>) {
+        (vec![], vec![])
+    }
+    async fn provision(&self) -> Result<Vec<String>> {
+        Ok(vec![])
+    }
+    async fn retire(&self) -> Result<Vec<String>> {
+        Ok(vec![])
+    }
+    async fn open(&self) -> Result<Box<dyn cdc_core::Source>> {
+        Err(Error::new("CDC-1001", Origin::Source, Retry::Backoff, "not there yet"))
+    }
+    async fn current_position(&self) -> Result<Position> {
+        Ok(Position::default())
+    }
+}
+#[async_trait]
+impl SinkConnector for Connector {
+    fn kind(&self) -> &'static str {
+        "webhook"
+    }
+    async fn check(&self, _: &SinkContext, _: &[CapturedTable]) -> Vec<Finding> {
+        vec![]
+    }
+    async fn open(&self, _: &SinkContext) -> Result<Box<dyn Sink>> {
+        Err(Error::new("CDC-1001", Origin::Source, Retry::Backoff, "not there yet"))
+    }
+}
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
@@ -19,24 +64,6 @@ pub struct Source {
     pub publication_name: String,
     #[serde(default)]
     pub tables: Vec<String>,
-}
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Sink {
     #[serde(default)]
-    pub url: String,
-    #[serde(default)]
-    pub timeout_seconds: u64,
-    #[serde(default)]
-    pub path: String,
-}
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    pub retention_hours: u32,
-}
-impl Log {
-    pub fn validate(&self) -> cdc_core::Result<()> {
-        Ok(())
-    }
+    pub status_interval_seconds: u64,
 }

@@ -24,8 +24,8 @@ fn a_pipeline_file_has_defaults_and_takes_variables() {
     assert!(sink.head.enabled);
     assert_eq!(sink.head.on_error, Some(OnError::Skip));
     assert_eq!(sink.head.retry.max_attempts, Some(9));
-    assert!(pipeline.source_keys.contains("password"));
-    assert!(!pipeline.source_keys.contains("slot_name"));
+    assert!(pipeline.source_keys.gives("password"));
+    assert!(!pipeline.source_keys.gives("slot_name"));
 }
 
 #[test]

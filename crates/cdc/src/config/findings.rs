@@ -42,15 +42,6 @@ impl Findings {
         self.add(Diagnostic::new("CDC-0103", message).at(entry.key_span).with_remedy(remedy));
     }
 
-    /// Reports what a connector says about its own settings, at the key that its words name.
-    pub(crate) fn refused(&self, error: &cdc_core::Error, block: &Entry) {
-        let named = block.value.entries().iter().filter(|e| error.context.contains(&e.key));
-        let at = named.max_by_key(|entry| entry.key.len()).map_or(block.key_span, |e| e.key_span);
-        let mut problem = Diagnostic::new(error.code, error.context.clone()).at(at);
-        problem.remedy.clone_from(&error.remedy);
-        self.add(problem);
-    }
-
     fn missing(&self, field: &str, place: &Place) {
         if self.meant.borrow().contains(&join(&place.path, field)) {
             return;

@@ -7,14 +7,13 @@ use super::{
 };
 
 /// Keys without an effect of their own and what stands for them.
-const MOOT: [(&str, &str); 12] = [
+const MOOT: [(&str, &str); 11] = [
     ("rest.max_buffered_messages", "changes in flight are limited by bytes: memory_budget"),
     ("rest.schema_monitor_interval_seconds", "schema changes arrive in the log as they happen"),
     ("dlq.max_retries", "changes are tried retry.max_attempts times before they are set aside"),
     ("dlq.include_headers", "dead letters keep the whole change, its place and its error"),
     ("dlq.flush_interval_seconds", "a dead letter is on disk before anything goes on"),
     ("dlq.topic_suffix", "dead letters of the embedded log are kept in the pipeline's state"),
-    ("wal_reader.status_interval_seconds", "positions are confirmed as soon as they are durable"),
     ("wal_reader.batch_size", "batches are limited by bytes: memory_budget"),
     ("wal_reader.batch_timeout_seconds", "batches end when nothing more is waiting"),
     ("wal_reader.max_retries", "a source that cannot be reached is retried without a limit"),

@@ -12,7 +12,7 @@ use crate::catalog::{self, SinkConfig, SourceConfig};
 use cdc_engine::OnRejected;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A pipeline file, checked.
 #[derive(Clone, Debug)]
@@ -21,10 +21,42 @@ pub struct Pipeline {
     pub head: PipelineHead,
     /// Where changes come from.
     pub source: SourceConfig,
-    /// Keys of the source that the file gives, so that the platform file can supply others.
-    pub source_keys: BTreeSet<String>,
+    /// Where the source's keys stand in the file.
+    pub source_keys: Keys,
     /// Where changes go.
     pub sinks: Vec<SinkEntry>,
+}
+
+/// Where the keys of one block stand, for what only its connector can tell is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// The block's own key.
+    pub block: Span,
+    /// The keys in it.
+    pub keys: BTreeMap<String, Span>,
+}
+
+impl Keys {
+    pub(super) fn of(entry: &Entry) -> Self {
+        let keys = entry.value.entries().iter().map(|e| (e.key.clone(), e.key_span)).collect();
+        Self { block: entry.key_span, keys }
+    }
+
+    /// Does the file give this key?
+    #[must_use]
+    pub fn gives(&self, key: &str) -> bool {
+        self.keys.contains_key(key)
+    }
+
+    /// What a connector says about its settings, at the key that its words name.
+    #[must_use]
+    pub fn refusal(&self, error: &cdc_core::Error) -> Diagnostic {
+        let named = self.keys.iter().filter(|(key, _)| error.context.contains(key.as_str()));
+        let at = named.max_by_key(|(key, _)| key.len()).map_or(self.block, |(_, span)| *span);
+        let mut problem = Diagnostic::new(error.code, error.context.clone()).at(at);
+        problem.remedy.clone_from(&error.remedy);
+        problem
+    }
 }
 
 /// What to capture and where to send it.
@@ -45,7 +77,7 @@ fn default_topic_prefix() -> String {
     "cdc".to_owned()
 }
 
-/// Which kind of database the source is.
+/// The database to capture.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SourceHead {
@@ -100,6 +132,18 @@ pub enum SinkType {
     File,
 }
 
+impl SinkType {
+    /// The word in the file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Postgres => "postgres",
+            Self::File => "file",
+        }
+    }
+}
+
 /// What happens to a change that a sink refuses for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -129,6 +173,8 @@ pub struct SinkEntry {
     pub head: SinkHead,
     /// The settings of its type.
     pub config: SinkConfig,
+    /// Where these settings stand in the file.
+    pub keys: Keys,
 }
 
 /// Reads a pipeline file. Never panics, whatever the text.
@@ -165,8 +211,7 @@ fn pipeline(root: &Node, findings: &Findings) -> Option<Pipeline> {
     }
     let source = source(root, findings);
     let sinks = sinks(root, findings);
-    let source_keys = root.get("source").into_iter().flat_map(|source| source.value.entries());
-    let source_keys = source_keys.map(|entry| entry.key.clone()).collect();
+    let source_keys = root.get("source").map(Keys::of).unwrap_or_default();
     Some(Pipeline { head: head?, source: source?, source_keys, sinks: sinks? })
 }
 
@@ -312,5 +357,6 @@ fn sink(node: &Node, place: &Place, findings: &Findings) -> Option<SinkEntry> {
             None
         }
     };
-    Some(SinkEntry { head: head?, config: config? })
+    let keys = node.get(kind).map(Keys::of).unwrap_or_default();
+    Some(SinkEntry { head: head?, config: config?, keys })
 }

@@ -7,6 +7,7 @@ use super::{
     findings::{Findings, Place},
     interpolate::Environment,
     moot,
+    pipeline::Keys,
     yaml::{self, Node},
 };
 use crate::catalog;
@@ -242,8 +243,8 @@ pub struct WalReader {
     pub publication_name: Option<String>,
     /// Replication slot of pipelines that do not name their own.
     pub slot_name: Option<String>,
-    /// Accepted for files of the reference platform.
-    pub status_interval_seconds: Option<f64>,
+    /// As `source.status_interval_seconds`, of pipelines that do not say their own.
+    pub status_interval_seconds: Option<u64>,
     /// Accepted for files of the reference platform.
     pub batch_size: Option<u64>,
     /// Accepted for files of the reference platform.
@@ -275,7 +276,7 @@ pub struct Platform {
     /// Where data is kept.
     pub data: DataDirectory,
     /// The embedded log.
-    pub embedded: crate::pending::Log,
+    pub embedded: cdc_transport_embedded::Config,
     /// What an operator should know about keys that do less here than elsewhere, a line each.
     pub notices: Vec<String>,
 }
@@ -285,7 +286,7 @@ impl Default for Platform {
         Self {
             file: PlatformFile::default(),
             data: DataDirectory::default(),
-            embedded: crate::pending::Log::default(),
+            embedded: cdc_transport_embedded::Config::default(),
             notices: Vec::new(),
         }
     }
@@ -351,17 +352,18 @@ fn refuse_pipeline_keys(root: &Node, findings: &Findings) {
 fn embedded(
     root: &Node,
     findings: &Findings,
-) -> (Option<DataDirectory>, Option<crate::pending::Log>) {
+) -> (Option<DataDirectory>, Option<cdc_transport_embedded::Config>) {
     let Some(entry) = root.get("embedded") else {
-        return (Some(DataDirectory::default()), Some(crate::pending::Log::default()));
+        return (Some(DataDirectory::default()), Some(cdc_transport_embedded::Config::default()));
     };
     let place = Place::default().child(entry);
     let log_keys: Vec<&str> =
         entry.value.entries().iter().map(|e| e.key.as_str()).filter(|k| *k != "data_dir").collect();
     let data: Option<DataDirectory> = decode(&entry.value, &place, &log_keys, findings);
-    let log: Option<crate::pending::Log> = decode(&entry.value, &place, &["data_dir"], findings);
-    if let Some(Err(error)) = log.as_ref().map(crate::pending::Log::validate) {
-        findings.refused(&error, entry);
+    let log: Option<cdc_transport_embedded::Config> =
+        decode(&entry.value, &place, &["data_dir"], findings);
+    if let Some(Err(error)) = log.as_ref().map(cdc_transport_embedded::Config::validate) {
+        findings.add(Keys::of(entry).refusal(&error));
     }
     if data.as_ref().is_some_and(|data| data.data_dir.as_os_str().is_empty()) {
         let problem = Diagnostic::new("CDC-0104", "`embedded.data_dir` is empty");

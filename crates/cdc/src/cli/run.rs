@@ -1,0 +1,259 @@
+//! `cdc run`: the pipeline at work.
+
+use super::Manner;
+use crate::{
+    directory::Lock,
+    failure::{Failure, Outcome},
+    progress,
+    settings::{Files, Settings},
+    stop, when,
+};
+use cdc_core::{
+    Transport, clock::SystemClock, dead_letter::DeadLetterStore, status::ConnectorState,
+};
+use cdc_engine::{PipelineSpec, PipelineStatus, Until};
+use cdc_server::{Counters, Parts, Server};
+use cdc_state::Store;
+use cdc_transport_embedded::Log;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    files: Files,
+    /// Deliver everything that was committed before the start, then exit
+    #[arg(long)]
+    until_current: bool,
+}
+
+pub(super) async fn run(args: &Args, manner: &Manner) -> Outcome {
+    let settings = args.files.load()?;
+    for notice in &settings.platform.notices {
+        tracing::info!(notice, "a key of the platform file has no effect");
+    }
+    let mut lock = settings.directory.lock(when::now_ms())?;
+    let server = listen(&settings, &mut lock).await?;
+    let store = Store::open(settings.directory.state())?;
+    let log = &settings.platform.embedded;
+    let log = Log::open(settings.directory.log(), settings.id(), log.clone()).await?;
+    let until = if args.until_current { Until::Current } else { Until::Cancelled };
+    let spec = spec(&settings, Arc::new(log), store, until);
+    let outcome = Box::pin(work(&settings, spec, server, manner)).await;
+    drop(lock);
+    outcome
+}
+
+async fn listen(settings: &Settings, lock: &mut Lock) -> Outcome<Option<Server>> {
+    let rest = &settings.platform.file.rest;
+    if !rest.health_enabled {
+        return Ok(None);
+    }
+    let server = Server::bind(SocketAddr::new(rest.health_address, rest.health_port)).await?;
+    let address = server.address();
+    tracing::info!(%address, "health, metrics and the API are served");
+    lock.announce(local(address).to_string());
+    Ok(Some(server))
+}
+
+/// The address by which processes of this machine reach a server.
+fn local(address: SocketAddr) -> SocketAddr {
+    let mut local = address;
+    if address.ip().is_unspecified() {
+        local.set_ip(if address.is_ipv4() {
+            [127, 0, 0, 1].into()
+        } else {
+            [0, 0, 0, 0, 0, 0, 0, 1].into()
+        });
+    }
+    local
+}
+
+fn spec(
+    settings: &Settings,
+    transport: Arc<dyn Transport>,
+    store: Store,
+    until: Until,
+) -> PipelineSpec {
+    let store = Arc::new(store);
+    let platform = &settings.platform.file;
+    PipelineSpec {
+        pipeline_id: settings.id().to_owned(),
+        topic_prefix: settings.pipeline.head.topic_prefix.clone(),
+        source: Arc::clone(&settings.source),
+        sinks: settings.sinks.clone(),
+        transport,
+        checkpoints: Arc::clone(&store) as _,
+        schemas: Arc::clone(&store) as _,
+        dead_letters: store,
+        clock: Arc::new(SystemClock),
+        seed: when::now_ms() ^ u64::from(std::process::id()).rotate_left(32),
+        memory_budget_bytes: usize::try_from(platform.memory_budget).unwrap_or(usize::MAX),
+        retry: platform.retry.policy().unwrap_or_default(),
+        until,
+    }
+}
+
+/// Runs the pipeline with everything that watches it, until it ends or is told to.
+async fn work(
+    settings: &Settings,
+    spec: PipelineSpec,
+    server: Option<Server>,
+    manner: &Manner,
+) -> Outcome {
+    let (status, watched) = watch::channel(PipelineStatus::default());
+    let cancel = CancellationToken::new();
+    let served = CancellationToken::new();
+    let counters = Counters::install();
+    let until = spec.until;
+    let parts = Parts {
+        pipeline_id: spec.pipeline_id.clone(),
+        status: watched.clone(),
+        dead_letters: Arc::clone(&spec.dead_letters) as Arc<dyn DeadLetterStore>,
+        schemas: Arc::clone(&spec.schemas),
+        counters,
+    };
+    let serving = serve(server, parts, served.clone());
+    let lag_seconds = settings.platform.file.rest.lag_monitor_interval_seconds;
+    let stuck = async {
+        if until == Until::Current {
+            stuck(watched.clone()).await
+        } else {
+            std::future::pending().await
+        }
+    };
+    tracing::info!(pipeline_id = %spec.pipeline_id, "pipeline starts");
+    let started = Instant::now();
+    let running = std::pin::pin!(cdc_engine::run(spec, status, cancel.clone()));
+    let beside = async {
+        tokio::join!(
+            progress::follow(watched.clone(), manner.stderr.clone()),
+            lag(watched.clone(), lag_seconds),
+        )
+    };
+    let ended = tokio::select! { biased;
+        ended = stop::ending(running, &cancel) => ended,
+        failed = serving => Err(failed),
+        parked = stuck => Err(parked),
+        _ = beside => Ok(()),
+    };
+    served.cancel();
+    let delivered: u64 = watched.borrow().sinks.iter().map(|sink| sink.delivered).sum();
+    let seconds = started.elapsed().as_secs();
+    match &ended {
+        Ok(()) => tracing::info!(delivered, seconds, "pipeline stopped"),
+        Err(failure) => tracing::debug!(?failure, delivered, seconds, "pipeline failed"),
+    }
+    ended
+}
+
+/// Resolves only when the server fails: a pipeline without health is not what was asked for.
+async fn serve(server: Option<Server>, parts: Parts, cancel: CancellationToken) -> Failure {
+    let Some(server) = server else { return std::future::pending().await };
+    match server.serve(parts, cancel).await {
+        Err(error) => error.into(),
+        Ok(()) => std::future::pending().await,
+    }
+}
+
+/// Resolves when a run that should end by itself cannot, because a sink is parked and the others
+/// have nothing left to do.
+async fn stuck(status: watch::Receiver<PipelineStatus>) -> Failure {
+    /// A sink that was parked for so long is not about to go on by itself.
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let mut since: Option<Instant> = None;
+    let mut ticks = interval(Duration::from_millis(100));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let now = ticks.tick().await;
+        let parked = parked(&status.borrow());
+        if parked.is_empty() {
+            since = None;
+        } else if now.duration_since(*since.get_or_insert(now)) >= PATIENCE {
+            let context =
+                format!("the pipeline cannot become current: parked: {}", parked.join(", "));
+            let remedy = "see why with cdc status, act, and run it again; nothing is lost";
+            return Failure::new("CDC-0126", context, remedy);
+        }
+    }
+}
+
+/// Sinks that are parked while no other sink is behind.
+fn parked(status: &PipelineStatus) -> Vec<String> {
+    let is_parked = |state| state == ConnectorState::Parked;
+    let others_done =
+        status.sinks.iter().all(|sink| is_parked(sink.state) || sink.lag_records == 0);
+    if !others_done || status.source.state == ConnectorState::Snapshotting {
+        return Vec::new();
+    }
+    let parked = status.sinks.iter().filter(|sink| is_parked(sink.state));
+    parked
+        .map(|sink| match &sink.error {
+            Some(problem) => format!("{} ({}: {})", sink.sink_id, problem.code, problem.message),
+            None => sink.sink_id.clone(),
+        })
+        .collect()
+}
+
+/// Logs each sink's lag from time to time, while there is any.
+async fn lag(status: watch::Receiver<PipelineStatus>, seconds: u64) {
+    if seconds == 0 {
+        return std::future::pending().await;
+    }
+    let mut ticks = interval(Duration::from_secs(seconds));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let status = status.borrow();
+        for sink in status.sinks.iter().filter(|sink| sink.lag_records > 0) {
+            tracing::info!(
+                sink_id = sink.sink_id,
+                topic = status.pipeline_id,
+                partition = 0,
+                lag = sink.lag_records,
+                lag_ms = sink.lag_ms,
+                "consumer.lag"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cdc_core::status::SinkStatus;
+
+    fn sink(id: &str, state: ConnectorState, lag_records: u64) -> SinkStatus {
+        SinkStatus {
+            sink_id: id.to_owned(),
+            sink_type: "file".to_owned(),
+            state,
+            delivery: None,
+            lag_records,
+            lag_ms: 0,
+            delivered: 0,
+            position: None,
+            dead_letters: 0,
+            parked_tables: Vec::new(),
+            error: None,
+        }
+    }
+
+    #[test]
+    fn a_parked_sink_ends_a_run_only_when_the_others_are_through() {
+        let mut status = PipelineStatus::default();
+        status.source.state = ConnectorState::Running;
+        status.sinks =
+            vec![sink("a", ConnectorState::Parked, 9), sink("b", ConnectorState::Running, 4)];
+        assert!(parked(&status).is_empty());
+        status.sinks =
+            vec![sink("a", ConnectorState::Parked, 9), sink("b", ConnectorState::Running, 0)];
+        assert_eq!(parked(&status), ["a"]);
+        status.source.state = ConnectorState::Snapshotting;
+        assert!(parked(&status).is_empty());
+    }
+}

@@ -1,0 +1,130 @@
+//! Talks to the process that runs a pipeline.
+
+use crate::{
+    directory::{Directory, Holder, Lock, Use},
+    failure::{Failure, Outcome},
+    when,
+};
+use reqwest::{Client, Method, StatusCode};
+use serde_json::Value;
+use std::{net::IpAddr, net::SocketAddr, time::Duration};
+
+/// No answer of a process on this machine takes longer.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+
+/// Where a pipeline's state can be had.
+pub(crate) enum Reach {
+    /// From the process that runs it.
+    Running(Holder, Remote),
+    /// From its folder, which is ours for so long.
+    Stopped(Lock),
+}
+
+/// Finds out whether a pipeline runs.
+pub(crate) fn reach(directory: &Directory) -> Outcome<Reach> {
+    if !directory.exists() {
+        let context = format!("no pipeline has run in {} yet", directory.root().display());
+        let remedy = "start it with cdc run, or name its data directory: --data-dir DIR";
+        return Err(Failure::new("CDC-0124", context, remedy));
+    }
+    match directory.take(when::now_ms())? {
+        Use::Ours(lock) => Ok(Reach::Stopped(lock)),
+        Use::Taken(holder) => match holder {
+            Some(holder) if holder.http.is_some() => {
+                let remote = Remote::new(holder.http.clone().unwrap_or_default())?;
+                Ok(Reach::Running(holder, remote))
+            }
+            holder => {
+                let who = holder.map_or("a process".to_owned(), |h| format!("process {}", h.pid));
+                let context = format!("{who} runs the pipeline, but it does not answer HTTP");
+                let remedy = "set rest.health_enabled: true in the platform file and start it again; \
+                              if it has only just started, try again";
+                Err(Failure::new("CDC-0122", context, remedy))
+            }
+        },
+    }
+}
+
+/// The HTTP server of a running pipeline.
+pub(crate) struct Remote {
+    client: Client,
+    base: String,
+}
+
+impl Remote {
+    /// A server at `address:port`.
+    pub(crate) fn new(at: String) -> Outcome<Self> {
+        // A proxy for the outside world must not come between two processes of one machine.
+        let client = Client::builder().no_proxy().timeout(ANSWER_WAIT).build();
+        let client = client.map_err(|error| unreachable(&at, error))?;
+        Ok(Self { client, base: at })
+    }
+
+    /// The server that a platform file describes.
+    pub(crate) fn at(address: IpAddr, port: u16) -> Outcome<Self> {
+        let address = match address {
+            any if any.is_unspecified() && any.is_ipv4() => IpAddr::from([127, 0, 0, 1]),
+            any if any.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+            address => address,
+        };
+        Self::new(SocketAddr::new(address, port).to_string())
+    }
+
+    /// Asks for a page; an answer that is no success is an error.
+    pub(crate) async fn get(&self, path: &str) -> Outcome<Value> {
+        self.call(Method::GET, path, None).await
+    }
+
+    /// Sends a request with a JSON body.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Outcome<Value> {
+        let (status, answer) = self.answer(method, path, body).await?;
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let problem = answer.get("error");
+        let text = |key: &str| problem.and_then(|p| p.get(key)).and_then(Value::as_str);
+        let context = match (text("code"), text("message")) {
+            (Some(code), Some(message)) => format!("{message} ({code})"),
+            _ => format!("the running pipeline answered {status}"),
+        };
+        let remedy = text("remedy").unwrap_or("look at the logs of the running pipeline");
+        Err(Failure::new("CDC-0123", context, remedy))
+    }
+
+    /// Sends a request and takes whatever answer comes.
+    pub(crate) async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Outcome<(StatusCode, Value)> {
+        let mut request = self.client.request(method, format!("http://{}{path}", self.base));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.map_err(|error| unreachable(&self.base, error))?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(|error| unreachable(&self.base, error))?;
+        Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+}
+
+fn unreachable(at: &str, error: reqwest::Error) -> Failure {
+    let context = format!("no pipeline answers on {at}");
+    cdc_core::Error::new(
+        "CDC-0125",
+        cdc_core::Origin::Config,
+        cdc_core::Retry::AfterOperator,
+        context,
+    )
+    .with_remedy(
+        "start it with cdc run, or give the platform file it was started with: --platform-config FILE",
+    )
+    .with_source(error.without_url())
+    .into()
+}

@@ -1,0 +1,197 @@
+//! Reads the configuration files and the environment.
+
+use crate::{
+    catalog::SourceConfig,
+    config::{ConfigError, Diagnostic, Pipeline, Platform, parse_pipeline, parse_platform},
+    directory::Directory,
+    failure::{Failure, Outcome},
+};
+use cdc_core::{
+    Error, Origin, Retry,
+    catalog::{SharedSourceConnector, SinkContext},
+};
+use cdc_engine::{OnRejected, SinkSpec};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Which files a command works on.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Files {
+    /// The pipeline file: what to capture and where to send it
+    pub(crate) pipeline: PathBuf,
+    #[command(flatten)]
+    pub(crate) platform: PlatformArgs,
+}
+
+/// Where the platform file is.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct PlatformArgs {
+    /// The platform file: on what infrastructure to run; without it all its defaults hold
+    #[arg(long, value_name = "FILE", env = "CDC_PLATFORM_CONFIG")]
+    pub(crate) platform_config: Option<PathBuf>,
+    /// Directory of the log and the state, instead of embedded.data_dir of the platform file
+    #[arg(long, value_name = "DIR", env = "CDC_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// Both files, read and checked, with the connectors that they ask for.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    /// What to capture and where to send it.
+    pub(crate) pipeline: Pipeline,
+    /// On what infrastructure.
+    pub(crate) platform: Platform,
+    /// Where this pipeline keeps its log and state.
+    pub(crate) directory: Directory,
+    /// Where changes come from.
+    pub(crate) source: SharedSourceConnector,
+    /// The sinks that are enabled.
+    pub(crate) sinks: Vec<SinkSpec>,
+}
+
+impl Settings {
+    /// The pipeline's id.
+    #[must_use]
+    pub(crate) fn id(&self) -> &str {
+        &self.pipeline.head.pipeline_id
+    }
+
+    /// What a sink is told when it is checked.
+    pub(crate) fn sink_context(&self, sink_id: &str) -> SinkContext {
+        let budget = usize::try_from(self.platform.file.memory_budget).unwrap_or(usize::MAX);
+        SinkContext {
+            pipeline_id: self.id().to_owned(),
+            sink_id: sink_id.to_owned(),
+            topic_prefix: self.pipeline.head.topic_prefix.clone(),
+            memory_bytes: budget / 4,
+        }
+    }
+}
+
+/// Reads a variable of the environment; what is not Unicode counts as not set.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+pub(crate) fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+impl PlatformArgs {
+    /// Reads the platform file, or takes the defaults.
+    pub(crate) fn load(&self) -> Outcome<Platform> {
+        let mut platform = match &self.platform_config {
+            Some(path) => {
+                let text = read(path, "platform")?;
+                parse_platform(&text, &env).map_err(|e| e.in_file(path.display().to_string()))?
+            }
+            None => Platform::default(),
+        };
+        if let Some(data_dir) = &self.data_dir {
+            platform.data.data_dir.clone_from(data_dir);
+        }
+        Ok(platform)
+    }
+}
+
+impl Files {
+    /// Reads both files. The problems of both are reported together.
+    pub(crate) fn load(&self) -> Outcome<Settings> {
+        let text = read(&self.pipeline, "pipeline")?;
+        let name = self.pipeline.display().to_string();
+        let pipeline = parse_pipeline(&text, &env).map_err(|error| error.in_file(name.clone()));
+        let platform = self.platform.load();
+        let (mut pipeline, platform) = match (pipeline, platform) {
+            (Ok(pipeline), Ok(platform)) => (pipeline, platform),
+            (Err(error), _) => return Err(error.into()),
+            (_, Err(failure)) => return Err(failure),
+        };
+        supply(&mut pipeline, &platform);
+        let mut problems = Vec::new();
+        let source = pipeline.source.connector();
+        let source =
+            source.map_err(|error| problems.push(pipeline.source_keys.refusal(&error))).ok();
+        let sinks = sinks(&pipeline, &platform, &mut problems);
+        let directory = Directory::new(&platform.data.data_dir, &pipeline.head.pipeline_id);
+        match source {
+            Some(source) if problems.is_empty() => {
+                Ok(Settings { pipeline, platform, directory, source, sinks })
+            }
+            _ => Err(ConfigError::new(name, &text, problems).into()),
+        }
+    }
+}
+
+/// The sinks that are enabled; what is wrong with any of them is added to `problems`.
+fn sinks(
+    pipeline: &Pipeline,
+    platform: &Platform,
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<SinkSpec> {
+    let park = platform.file.dlq.enabled;
+    let default = if park { OnRejected::Park } else { OnRejected::Stop };
+    let mut sinks = Vec::with_capacity(pipeline.sinks.len());
+    for sink in &pipeline.sinks {
+        let retry = platform.file.retry.overridden(sink.head.retry).policy();
+        let connector = sink.config.connector();
+        match (retry, connector) {
+            (Ok(retry), Ok(connector)) if sink.head.enabled => sinks.push(SinkSpec {
+                sink_id: sink.head.sink_id.clone(),
+                connector,
+                retry,
+                on_rejected: sink.head.on_error.map_or(default, Into::into),
+            }),
+            (Ok(_), Ok(_)) => {}
+            (Err(message), _) => {
+                // Keys of both files may clash only once both are known.
+                let message = format!("`retry` of sink `{}`: {message}", sink.head.sink_id);
+                let problem = Diagnostic::new("CDC-0104", message).at(sink.keys.block);
+                let remedy = "mind that keys left out come from `retry` of the platform file";
+                problems.push(problem.with_remedy(remedy));
+            }
+            (Ok(_), Err(error)) => problems.push(sink.keys.refusal(&error)),
+        }
+    }
+    sinks
+}
+
+/// Keys of `wal_reader` stand in for keys of the source that the pipeline file does not give.
+fn supply(pipeline: &mut Pipeline, platform: &Platform) {
+    let reader = &platform.file.wal_reader;
+    let given = |key: &str| pipeline.source_keys.gives(key);
+    let slot = reader.slot_name.clone().filter(|_| !given("slot_name"));
+    let publication = reader.publication_name.clone().filter(|_| !given("publication_name"));
+    let interval = reader.status_interval_seconds.filter(|_| !given("status_interval_seconds"));
+    match &mut pipeline.source {
+        SourceConfig::Postgres(config) => {
+            config.slot_name = slot.unwrap_or_else(|| config.slot_name.clone());
+            config.publication_name =
+                publication.unwrap_or_else(|| config.publication_name.clone());
+            config.status_interval_seconds = interval.unwrap_or(config.status_interval_seconds);
+        }
+    }
+}
+
+fn read(path: &Path, what: &str) -> Outcome<String> {
+    let text = std::fs::read(path).and_then(|bytes| {
+        String::from_utf8(bytes)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))
+    });
+    text.map_err(|error| {
+        let context = format!("the {what} file {} cannot be read", path.display());
+        let remedy = format!("give the path of a {what} file; examples/ has some");
+        let failure = Error::new("CDC-0101", Origin::Config, Retry::Never, context);
+        let failure = failure.with_remedy(remedy).with_source(error_text(error));
+        Failure::Usage(Box::new(failure))
+    })
+}
+
+fn error_text(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(error.kind(), "there is no such file"),
+        io::ErrorKind::PermissionDenied => {
+            io::Error::new(error.kind(), "this user may not read it")
+        }
+        io::ErrorKind::IsADirectory => io::Error::new(error.kind(), "it is a directory"),
+        _ => error,
+    }
+}
