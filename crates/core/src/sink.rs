@@ -94,6 +94,12 @@ pub trait Sink: Send + 'static {
         ParkScope::Change
     }
 
+    /// Does it hold a row for each row of the source, so that its tables must be emptied before a
+    /// snapshot of a new log fills them again?
+    fn keeps_rows(&self) -> bool {
+        false
+    }
+
     /// Makes this session the only writer and returns the checkpoint that is stored with the data,
     /// empty before the first commit; `None` when this sink cannot keep one and the engine must.
     ///

@@ -60,9 +60,7 @@ impl Parked {
                 }
                 let info = &letter.info;
                 parked.note(info);
-                let reading =
-                    checkpoint.partitions.iter().filter(|(at, _)| !is_marker(at)).map(|(_, p)| p);
-                if reading.clone().all(|place| info.position > place.position) {
+                if reading_place(checkpoint, info).is_none_or(|read| info.position > read) {
                     parked.ahead.insert(info.position);
                 }
             }
@@ -157,6 +155,15 @@ impl Parked {
             }
         }
     }
+}
+
+/// How far the partition that a letter came from has been read.
+fn reading_place(checkpoint: &Checkpoint, info: &DeadLetterInfo) -> Option<Position> {
+    let places = checkpoint.partitions.iter().filter(|(at, _)| at.partition == info.partition);
+    // A broker's partitions carry the topic of the table; an embedded log has one for all.
+    let exact = places.clone().find(|(at, _)| *at.topic == info.topic);
+    let any = places.filter(|(at, _)| !at.topic.starts_with('~')).map(|(_, place)| place);
+    exact.map(|(_, place)| place).or_else(|| any.max_by_key(|p| p.position)).map(|p| p.position)
 }
 
 fn letter(

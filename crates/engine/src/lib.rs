@@ -20,6 +20,7 @@ mod error;
 mod intake;
 mod pipeline;
 mod readers;
+mod refill;
 mod route;
 mod spec;
 mod status;

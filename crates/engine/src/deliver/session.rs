@@ -1,7 +1,9 @@
 //! One life of a sink: claim it, read, write, commit.
 
 use super::{Memory, Target, write::Writer};
-use crate::{commit::Progress, dead_letter::Parked, error, intake::Intake, readers::Readers};
+use crate::{
+    commit::Progress, dead_letter::Parked, error, intake::Intake, readers::Readers, refill,
+};
 use cdc_core::{
     Checkpoint, Offset, RecordBatch, Result, Sink, TopicPartition, catalog::SinkContext,
     sink::CommitBoundary, status::ConnectorState, transport::MembershipEvent, transport::Ordering,
@@ -221,6 +223,9 @@ async fn claim(target: &Target, memory: &mut Memory, sink: &mut dyn Sink) -> Res
         // Offsets of another log mean nothing here; positions still tell what was delivered.
         for place in checkpoint.partitions.values_mut() {
             place.offset = Offset(0);
+        }
+        if sink.keeps_rows() {
+            refill::begin(&mut checkpoint);
         }
     }
     checkpoint.log = Some(log);

@@ -10,6 +10,7 @@ use crate::{
     dead_letter::{Parked, is_marker},
     error,
     intake::Fresh,
+    refill,
 };
 use cdc_core::{
     Change, Delivered, Error, Offset, Operation, Result, Retry, SchemaId, Sink, SinkBatch, TableId,
@@ -77,6 +78,16 @@ impl<'a> Writer<'a> {
                 if let Some(end) = self.prepare(from, &delivered, schema).await? {
                     return Ok(Some(end));
                 }
+            }
+            let emptied = refill::truncate_before(self.progress.checkpoint(), &delivered);
+            if let Some((truncate, noted, place)) = emptied {
+                if let Some(end) = self.flush(from, std::mem::take(&mut run)).await? {
+                    return Ok(Some(end));
+                }
+                let changes = vec![truncate];
+                let batch = SinkBatch { partition: from.clone(), changes };
+                self.sink.write(&batch).await.map_err(|failed| failed.error)?;
+                self.progress.mark(noted, place);
             }
             run.push(delivered);
         }
@@ -236,7 +247,7 @@ impl<'a> Writer<'a> {
             spec.checkpoints.save(&consumer(&self.target.context), checkpoint).await?;
         }
         self.memory.progressed = true;
-        let reading = checkpoint.partitions.iter().filter(|(at, _)| !is_marker(at));
+        let reading = checkpoint.partitions.iter().filter(|(at, _)| !is_note(at));
         let newest = reading.map(|(_, place)| place.position).max();
         if let Some(newest) = newest {
             self.memory.skipped.retain(|position| *position > newest);
@@ -288,9 +299,14 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// Is this no place in a log?
+fn is_note(partition: &TopicPartition) -> bool {
+    is_marker(partition) || refill::is_mark(partition)
+}
+
 /// Lets the log drop what every sink has passed.
 async fn release(target: &Target, partition: &TopicPartition, offset: Offset) -> Result<()> {
-    if is_marker(partition) {
+    if is_note(partition) {
         return Ok(());
     }
     match target.shared.release.passed(target.index, partition, offset) {
