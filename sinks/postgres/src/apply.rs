@@ -27,7 +27,7 @@ use tokio_postgres::{
 };
 
 /// Largest share of rows that one statement carries, however small they are.
-const STATEMENT_ROWS_MAX: usize = 16_384;
+const STATEMENT_ROWS_MAX: usize = 1_000;
 /// Statements kept for one table; tables with very many patterns of unchanged columns start over.
 const STATEMENTS_MAX: usize = 64;
 /// From so many rows on a COPY pays for its two more round trips.
@@ -294,7 +294,8 @@ impl<'c> InFlight<'c> {
             }
             let client = self.connection.client();
             let statement = prepared.statement.clone();
-            let parameters: Vec<_> = arrays.into_iter().map(|array| Encoded(array.finish())).collect();
+            let parameters: Vec<_> =
+                arrays.into_iter().map(|array| Encoded(array.finish())).collect();
             let future =
                 async move { client.execute_raw(&statement, parameters.iter()).await }.boxed();
             let expected = if exact { Expect::Rows(count as u64) } else { Expect::Any };
@@ -454,4 +455,3 @@ impl ToSql for Encoded {
 
     to_sql_checked!();
 }
-

@@ -88,8 +88,7 @@ const TYPES: &str = "
 /// Looks a table up; `None` when it does not exist.
 pub(crate) async fn table(connection: &Connection, name: &TableId) -> Result<Option<Table>> {
     let doing = format!("reading the definition of {name}");
-    let parameters: [Parameter<'_>; 2] =
-        [(&name.namespace, Type::TEXT), (&name.name, Type::TEXT)];
+    let parameters: [Parameter<'_>; 2] = [(&name.namespace, Type::TEXT), (&name.name, Type::TEXT)];
     let read = |row: &Row| Ok((row.try_get::<_, String>(0)?, column(row)?));
     let rows: Vec<_> = connection.all(&doing, COLUMNS, &parameters, read).await?;
     let Some((kind, _)) = rows.first() else { return Ok(None) };

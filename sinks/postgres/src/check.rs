@@ -162,8 +162,7 @@ async fn schemas(
     let names: Vec<String> = wanted.iter().cloned().collect();
     let read = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
     let parameters: [Parameter<'_>; 1] = [(&names, Type::TEXT_ARRAY)];
-    let found: BTreeMap<String, bool> =
-        connection.all(doing, SCHEMAS, &parameters, read).await?;
+    let found: BTreeMap<String, bool> = connection.all(doing, SCHEMAS, &parameters, read).await?;
     let role = ident(&server.role);
     for name in wanted {
         let schema = ident(&name);
@@ -214,7 +213,11 @@ async fn events_table(
     if !may_write {
         out.push(Finding::error(
             format!("role {role} may not write to {target}"),
-            format!("on the target: GRANT {privileges} ON {} TO {};", qualified(&target), ident(&role)),
+            format!(
+                "on the target: GRANT {privileges} ON {} TO {};",
+                qualified(&target),
+                ident(&role)
+            ),
         ));
     }
     Ok(())
@@ -249,7 +252,9 @@ async fn replica_tables(
             ));
         } else if !owned {
             out.push(Finding::error(
-                format!("{table} on the target belongs to another role and cannot follow its source"),
+                format!(
+                    "{table} on the target belongs to another role and cannot follow its source"
+                ),
                 format!("on the target: ALTER TABLE {name} OWNER TO {};", ident(&server.role)),
             ));
         } else if !ours.contains(&table) && !catalog::is_empty(connection, &table).await? {

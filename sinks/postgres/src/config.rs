@@ -124,7 +124,8 @@ impl Config {
 
     /// Refuses what cannot work, before anything is connected to.
     pub(crate) fn validate(&self) -> Result<()> {
-        let named = [("host", &self.host), ("database", &self.database), ("username", &self.username)];
+        let named =
+            [("host", &self.host), ("database", &self.database), ("username", &self.username)];
         for (key, value) in named {
             if value.trim().is_empty() {
                 return Err(error::config(format!("`postgres.{key}` is empty")));
@@ -169,7 +170,9 @@ impl Config {
     /// The table of mode `events`.
     pub(crate) fn events_table(&self) -> Result<TableId> {
         let Some(text) = &self.target_table else {
-            return Err(error::config("`postgres.target_table` is missing; mode `events` needs it"));
+            return Err(error::config(
+                "`postgres.target_table` is missing; mode `events` needs it",
+            ));
         };
         let (schema, table) = text.split_once('.').unwrap_or(("public", text));
         if schema.is_empty() || table.is_empty() || table.contains('.') {
@@ -229,7 +232,8 @@ mod tests {
 
     #[test]
     fn a_target_table_means_events() {
-        let config = parse(serde_json::json!({"database": "d", "target_table": "audit.log"})).unwrap();
+        let config =
+            parse(serde_json::json!({"database": "d", "target_table": "audit.log"})).unwrap();
         assert_eq!(config.mode(), Mode::Events);
         assert_eq!(config.events_table().unwrap(), TableId::new("audit", "log"));
     }

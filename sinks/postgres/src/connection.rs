@@ -68,12 +68,7 @@ impl Connection {
     }
 
     /// Runs one query; the server plans it anew each time.
-    async fn rows(
-        &self,
-        doing: &str,
-        sql: &str,
-        parameters: &[Parameter<'_>],
-    ) -> Result<Vec<Row>> {
+    async fn rows(&self, doing: &str, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>> {
         self.bounded(doing, Box::pin(self.client.query_typed(sql, parameters))).await
     }
 

@@ -196,8 +196,9 @@ fn scalar(wire: Wire, value: &Value, out: &mut BytesMut) -> Result<(), Unfit> {
             out.put_i64(micros(*nanos)?);
             out.put_i32(offset_seconds.checked_neg().ok_or(Unfit)?);
         }
-        (Wire::Timestamp, Value::Timestamp(at))
-        | (Wire::TimestampTz, Value::TimestampTz(at)) => out.put_i64(timestamp(*at)?),
+        (Wire::Timestamp, Value::Timestamp(at)) | (Wire::TimestampTz, Value::TimestampTz(at)) => {
+            out.put_i64(timestamp(*at)?)
+        }
         (Wire::Interval, Value::Interval { months, days, micros }) => {
             out.put_i64(*micros);
             out.put_i32(*days);

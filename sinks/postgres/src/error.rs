@@ -40,8 +40,9 @@ pub(crate) fn fenced(pipeline_id: &str, sink_id: &str, ours: i64, theirs: i64) -
     let context = format!(
         "sink {sink_id} of pipeline {pipeline_id} was taken over by a newer start (epoch {theirs}, ours is {ours})"
     );
-    sink("CDC-3004", Retry::AfterOperator, context)
-        .with_remedy("run one `cdc run` of a pipeline at a time: stop this process or the other one")
+    sink("CDC-3004", Retry::AfterOperator, context).with_remedy(
+        "run one `cdc run` of a pipeline at a time: stop this process or the other one",
+    )
 }
 
 /// The stored checkpoint is not the one that this session started from.
@@ -49,8 +50,9 @@ pub(crate) fn overtaken(pipeline_id: &str, sink_id: &str) -> Error {
     let context = format!(
         "another session committed for sink {sink_id} of pipeline {pipeline_id} since this one started"
     );
-    sink("CDC-3005", Retry::Backoff, context)
-        .with_remedy("nothing was written twice; if it repeats, look for a second process on the same pipeline")
+    sink("CDC-3005", Retry::Backoff, context).with_remedy(
+        "nothing was written twice; if it repeats, look for a second process on the same pipeline",
+    )
 }
 
 /// The target refuses a change for good.
@@ -66,7 +68,8 @@ pub(crate) fn unfit(table: &TableId, column: &str, declared: &str) -> Error {
 
 /// A replica table could not be brought to the schema of its source.
 pub(crate) fn evolve(table: &TableId, cause: &Error) -> Error {
-    let context = format!("the replica of {table} cannot follow its source's schema: {}", cause.context);
+    let context =
+        format!("the replica of {table} cannot follow its source's schema: {}", cause.context);
     sink("CDC-3007", Retry::Never, context).with_remedy(
         "change the target table by hand so that it has the source's columns, types and key, then `cdc dead-letters retry`",
     )
@@ -75,14 +78,15 @@ pub(crate) fn evolve(table: &TableId, cause: &Error) -> Error {
 /// The change names its row by nothing.
 pub(crate) fn keyless(table: &TableId) -> Error {
     let context = format!("{table} has no key, and the change does not carry the whole old row");
-    sink("CDC-3008", Retry::Never, context)
-        .with_remedy(keyless_remedy(table))
+    sink("CDC-3008", Retry::Never, context).with_remedy(keyless_remedy(table))
 }
 
 /// What makes the rows of a table distinguishable.
 pub(crate) fn keyless_remedy(table: &TableId) -> String {
     let name = crate::sql::qualified(table);
-    format!("on the source: ALTER TABLE {name} REPLICA IDENTITY FULL; or better: ALTER TABLE {name} ADD PRIMARY KEY (…);")
+    format!(
+        "on the source: ALTER TABLE {name} REPLICA IDENTITY FULL; or better: ALTER TABLE {name} ADD PRIMARY KEY (…);"
+    )
 }
 
 /// The row to change is not in the replica.
@@ -112,13 +116,18 @@ pub(crate) fn table_vanished(source: &TableId, target: &TableId) -> Error {
 
 /// Two source tables would share one target table.
 pub(crate) fn target_taken(source: &TableId, other: &TableId, target: &TableId) -> Error {
-    sink("CDC-3012", Retry::Never, format!("{source} and {other} would both be written to {target}"))
-        .with_remedy("give their schemas different entries in `postgres.target_schema`")
+    sink(
+        "CDC-3012",
+        Retry::Never,
+        format!("{source} and {other} would both be written to {target}"),
+    )
+    .with_remedy("give their schemas different entries in `postgres.target_schema`")
 }
 
 /// The table of mode `events` is not what it has to be.
 pub(crate) fn events_table(table: &TableId, what: &str, remedy: &str) -> Error {
-    sink("CDC-3014", Retry::AfterOperator, format!("{table} on the target {what}")).with_remedy(remedy)
+    sink("CDC-3014", Retry::AfterOperator, format!("{table} on the target {what}"))
+        .with_remedy(remedy)
 }
 
 /// The engine broke the contract of a sink.
@@ -132,32 +141,46 @@ pub(crate) fn contract(context: impl Into<String>) -> Error {
 pub(crate) fn from_postgres(doing: &str, error: tokio_postgres::Error) -> Error {
     let Some(db) = error.as_db_error() else {
         return sink("CDC-3003", Retry::Backoff, format!("{doing}: the connection failed"))
-            .with_remedy("the sink reconnects by itself; look into the target server's log if it repeats")
+            .with_remedy(
+                "the sink reconnects by itself; look into the target server's log if it repeats",
+            )
             .with_source(error);
     };
     let code = db.code().code();
     match class(code) {
         Class::Data => refused(format!("{doing}: {}", describe(db))),
-        Class::Definition => sink(
-            "CDC-3006",
-            Retry::Never,
+        Class::Definition => {
+            sink("CDC-3006", Retry::Never, format!("{doing}: {} (SQLSTATE {code})", db.message()))
+                .with_remedy(
+                    "bring the target table in line with its source, then `cdc dead-letters retry`",
+                )
+        }
+        Class::Access => sink(
+            "CDC-3002",
+            Retry::AfterOperator,
             format!("{doing}: {} (SQLSTATE {code})", db.message()),
         )
-        .with_remedy("bring the target table in line with its source, then `cdc dead-letters retry`"),
-        Class::Access => sink("CDC-3002", Retry::AfterOperator, format!("{doing}: {} (SQLSTATE {code})", db.message()))
-            .with_remedy(access_remedy(db.code())),
-        Class::Passing => {
-            sink("CDC-3003", Retry::Backoff, format!("{doing}: {} (SQLSTATE {code})", db.message()))
-                .with_remedy("the sink tries again by itself; look into the target server's log if it repeats")
-        }
+        .with_remedy(access_remedy(db.code())),
+        Class::Passing => sink(
+            "CDC-3003",
+            Retry::Backoff,
+            format!("{doing}: {} (SQLSTATE {code})", db.message()),
+        )
+        .with_remedy(
+            "the sink tries again by itself; look into the target server's log if it repeats",
+        ),
     }
 }
 
 fn access_remedy(state: &SqlState) -> &'static str {
     match state.code() {
-        "42501" => "grant the role of the sink what the message names: GRANT CREATE ON DATABASE …, GRANT USAGE, CREATE ON SCHEMA …, or make it the table's owner",
+        "42501" => {
+            "grant the role of the sink what the message names: GRANT CREATE ON DATABASE …, GRANT USAGE, CREATE ON SCHEMA …, or make it the table's owner"
+        }
         "3D000" => "create the database, or correct `postgres.database`",
-        _ => "correct `postgres.username` and `postgres.password`, and check pg_hba.conf on the target",
+        _ => {
+            "correct `postgres.username` and `postgres.password`, and check pg_hba.conf on the target"
+        }
     }
 }
 

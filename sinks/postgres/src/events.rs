@@ -3,8 +3,9 @@
 use crate::{
     Config,
     apply::{Failure, InFlight, Table},
-    catalog, columns,
+    catalog,
     coalesce::{Image, Segment},
+    columns,
     connection::Connection,
     error,
     layout::Layout,
@@ -139,7 +140,8 @@ async fn provide(connection: &Connection, target: &TableId, upsert: bool) -> Res
         None => {
             create(connection, target, upsert).await?;
             let created = catalog::table(connection, target).await?;
-            created.ok_or_else(|| error::events_table(target, "does not stay", "create it by hand"))?
+            created
+                .ok_or_else(|| error::events_table(target, "does not stay", "create it by hand"))?
         }
     };
     describe(target, &table, upsert)

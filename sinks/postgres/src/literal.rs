@@ -133,8 +133,7 @@ fn timestamp(at: Timestamp, zone: &str) -> String {
         return "-infinity".into();
     }
     let (date, era) = calendar(at.seconds.div_euclid(SECONDS_PER_DAY));
-    let nanos =
-        at.seconds.rem_euclid(SECONDS_PER_DAY) * NANOS_PER_SECOND + i64::from(at.nanos);
+    let nanos = at.seconds.rem_euclid(SECONDS_PER_DAY) * NANOS_PER_SECOND + i64::from(at.nanos);
     format!("{date} {}{zone}{era}", time(nanos))
 }
 

@@ -207,11 +207,7 @@ impl Replica {
 
     /// Finds the first change that the target refuses: all changes before it pass, and with it they
     /// do not.
-    async fn blame(
-        &mut self,
-        changes: &[(usize, &Change)],
-        first: Error,
-    ) -> Result<(), Refusal> {
+    async fn blame(&mut self, changes: &[(usize, &Change)], first: Error) -> Result<(), Refusal> {
         let (mut passing, mut failing) = (0, changes.len());
         let mut error = None;
         let mut tried = changes.len();

@@ -315,9 +315,7 @@ fn key_removal(
         .collect();
     let not_null = table.columns.iter().filter(|column| column.not_null);
     let freed = not_null.filter(|column| primary.columns.contains(&column.name));
-    out.extend(
-        freed.map(|c| format!("ALTER TABLE {name} ALTER {} DROP NOT NULL", ident(&c.name))),
-    );
+    out.extend(freed.map(|c| format!("ALTER TABLE {name} ALTER {} DROP NOT NULL", ident(&c.name))));
     out
 }
 

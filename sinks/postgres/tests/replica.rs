@@ -1,6 +1,4 @@
-use crate::target::{
-    Script, column, deliver, on_each_major, schema, target, user, users, write,
-};
+use crate::target::{Script, column, deliver, on_each_major, schema, target, user, users, write};
 use cdc_core::{DataType, Row, Value};
 
 fn key_only(id: i64) -> Row {

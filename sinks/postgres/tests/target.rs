@@ -25,7 +25,8 @@ impl Target {
     pub(crate) async fn new(server: &'static Postgres) -> Self {
         let database = server.create_database("sink").await.unwrap();
         let client = server.connect(&database).await.unwrap();
-        let settings = "SET datestyle = 'ISO, YMD'; SET intervalstyle = postgres; SET timezone = 'UTC'";
+        let settings =
+            "SET datestyle = 'ISO, YMD'; SET intervalstyle = postgres; SET timezone = 'UTC'";
         client.batch_execute(settings).await.unwrap();
         Self { server, database, client }
     }
