@@ -32,14 +32,14 @@ pub const SINKS: Kinds = Kinds {
 #[derive(Clone, Debug)]
 pub enum SourceConfig {
     /// PostgreSQL.
-    Postgres(crate::pending::Source),
+    Postgres(cdc_source_postgres::Config),
 }
 
 /// A sink's own settings.
 #[derive(Clone, Debug)]
 pub enum SinkConfig {
     /// An HTTP endpoint.
-    Webhook(crate::pending::Webhook),
+    Webhook(cdc_sink_webhook::Config),
     /// A PostgreSQL database.
     Postgres(cdc_sink_postgres::Config),
     /// A file.
@@ -66,7 +66,9 @@ impl SourceConfig {
     /// Makes the connector; refuses settings that cannot work.
     pub fn connector(&self) -> Result<SharedSourceConnector> {
         Ok(match self {
-            Self::Postgres(config) => Arc::new(crate::pending::Connector::new(config.clone())?),
+            Self::Postgres(config) => {
+                Arc::new(cdc_source_postgres::Connector::new(config.clone())?)
+            }
         })
     }
 }
@@ -75,7 +77,7 @@ impl SinkConfig {
     /// Makes the connector; refuses settings that cannot work.
     pub fn connector(&self) -> Result<SharedSinkConnector> {
         Ok(match self {
-            Self::Webhook(config) => Arc::new(crate::pending::Connector::new(config.clone())?),
+            Self::Webhook(config) => Arc::new(cdc_sink_webhook::Connector::new(config.clone())?),
             Self::Postgres(config) => Arc::new(cdc_sink_postgres::Connector::new(config.clone())?),
             Self::File(config) => Arc::new(cdc_sink_file::Connector::new(config.clone())?),
         })
@@ -84,7 +86,7 @@ impl SinkConfig {
 
 /// Schemas of the blocks of all sources.
 pub(crate) fn source_schemas(generator: &mut SchemaGenerator) -> Vec<Map<String, Value>> {
-    vec![object::<crate::pending::Source>(generator)]
+    vec![object::<cdc_source_postgres::Config>(generator)]
 }
 
 /// Schemas of the blocks of all sinks, by their words in the file.
@@ -92,7 +94,7 @@ pub(crate) fn sink_schemas(
     generator: &mut SchemaGenerator,
 ) -> Vec<(&'static str, Map<String, Value>)> {
     vec![
-        ("webhook", object::<crate::pending::Webhook>(generator)),
+        ("webhook", object::<cdc_sink_webhook::Config>(generator)),
         ("postgres", object::<cdc_sink_postgres::Config>(generator)),
         ("file", object::<cdc_sink_file::Config>(generator)),
     ]

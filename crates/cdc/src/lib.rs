@@ -7,7 +7,6 @@ pub mod config;
 mod directory;
 mod failure;
 mod output;
-mod pending;
 mod progress;
 mod remote;
 mod schemas;

@@ -9,3 +9,4 @@
 
 mod config_errors;
 mod config_values;
+mod fuzz_regressions;

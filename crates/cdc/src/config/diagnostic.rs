@@ -150,7 +150,7 @@ impl fmt::Debug for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// Words that mark the text behind them as secret, in lower case with `_` for `-`.
-const SECRET_WORDS: [&str; 9] = [
+const SECRET_WORDS: [&str; 10] = [
     "password",
     "passphrase",
     "secret",
@@ -160,6 +160,7 @@ const SECRET_WORDS: [&str; 9] = [
     "credential",
     "authorization",
     "cookie",
+    "url",
 ];
 
 /// Does a key of this name hold a secret?
@@ -206,8 +207,9 @@ mod tests {
             ("  password: hunter2", "  password: ***"),
             ("  X-Api-Key: abc # x", "  X-Api-Key: ***"),
             ("s: {user: a, auth_token: b, port: 1}", "s: {user: a, auth_token: ***"),
-            ("url: https://me:pw@host/x", "url: https://***@host/x"),
-            ("url: https://host/x@y", "url: https://host/x@y"),
+            ("url: https://hooks.example/T0/secret", "url: ***"),
+            ("at: https://me:pw@host/x", "at: https://***@host/x"),
+            ("at: https://host/x@y", "at: https://host/x@y"),
             ("host: db", "host: db"),
         ] {
             assert_eq!(masked(line), expected);
