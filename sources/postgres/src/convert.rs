@@ -1,0 +1,28 @@
+//! Values as PostgreSQL sends them, binary or text, into [`Value`](cdc_core::Value)s.
+//!
+//! ```text
+//!   type catalog ─▶ Codec per column ─▶ Decoder ─┬─ binary ─▶ Value
+//!                                                └─ text ───▶ Value     (both give the same value)
+//! ```
+//!
+//! Everything here is a total function of the bytes it is given: wrong input is an [`Error`] that
+//! names the column and its type, never a panic and never the value.
+
+mod array;
+mod codec;
+mod composite;
+mod datetime;
+mod decoder;
+mod field;
+mod float;
+mod geometry;
+mod interval;
+mod network;
+mod numeric;
+mod printed;
+mod render;
+mod scalar;
+
+pub(crate) use codec::Codec;
+pub use decoder::{DecodedColumn, Decoder, Error};
+pub use field::Problem;

@@ -1,0 +1,209 @@
+//! Which tables a pipeline captures.
+
+use super::CatalogTable;
+use cdc_core::{Error, Origin, Result, Retry, TableId};
+
+/// The tables that a list of patterns selects: `public.*`, `shop."Order Items"`, `*.audit_?`.
+///
+/// In a bare part `*` stands for any text and `?` for one character. A part in double quotes is a
+/// name as it stands, with `""` for a quote. Names are matched exactly, upper and lower case too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    patterns: Vec<Pattern>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Pattern {
+    text: String,
+    namespace: Part,
+    name: Part,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Exactly(String),
+    Glob(Vec<char>),
+}
+
+impl Selection {
+    /// Reads patterns; none at all selects every table that the role may read.
+    pub fn parse(patterns: &[String]) -> Result<Self> {
+        let patterns = patterns.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
+        Ok(Self { patterns })
+    }
+
+    /// Does it select every table?
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// Does it select this table?
+    #[must_use]
+    pub fn matches(&self, table: &TableId) -> bool {
+        self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(table))
+    }
+
+    /// The patterns as they were written.
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.patterns.iter().map(|pattern| pattern.text.as_str())
+    }
+
+    /// The patterns that select none of `tables`.
+    #[must_use]
+    pub fn unmatched(&self, tables: &[CatalogTable]) -> Vec<&str> {
+        let missing =
+            |pattern: &&Pattern| !tables.iter().any(|table| pattern.matches(&table.table));
+        self.patterns.iter().filter(missing).map(|pattern| pattern.text.as_str()).collect()
+    }
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Result<Self> {
+        let (namespace, rest) = Part::parse(text).ok_or_else(|| invalid(text))?;
+        let rest = rest.strip_prefix('.').ok_or_else(|| invalid(text))?;
+        let (name, rest) = Part::parse(rest).ok_or_else(|| invalid(text))?;
+        if !rest.is_empty() {
+            return Err(invalid(text));
+        }
+        Ok(Self { text: text.to_owned(), namespace, name })
+    }
+
+    fn matches(&self, table: &TableId) -> bool {
+        self.namespace.matches(&table.namespace) && self.name.matches(&table.name)
+    }
+}
+
+impl Part {
+    /// A part and what follows it.
+    fn parse(text: &str) -> Option<(Self, &str)> {
+        let Some(quoted) = text.strip_prefix('"') else {
+            let (bare, rest) = text.split_at_checked(text.find('.').unwrap_or(text.len()))?;
+            let usable = !bare.is_empty() && !bare.contains(['"', ' ', '\t', '\n']);
+            let part = if bare.contains(['*', '?']) {
+                Self::Glob(bare.chars().collect())
+            } else {
+                Self::Exactly(bare.to_owned())
+            };
+            return usable.then_some((part, rest));
+        };
+        let mut name = String::new();
+        let mut rest = quoted;
+        loop {
+            let (before, after) = rest.split_once('"')?;
+            name.push_str(before);
+            match after.strip_prefix('"') {
+                Some(further) => {
+                    name.push('"');
+                    rest = further;
+                }
+                None => return (!name.is_empty()).then_some((Self::Exactly(name), after)),
+            }
+        }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Exactly(exact) => exact == name,
+            Self::Glob(pattern) => glob(pattern, &name.chars().collect::<Vec<_>>()),
+        }
+    }
+}
+
+/// Goes back to the last `*` only, so it never takes more than pattern times name steps.
+fn glob(pattern: &[char], name: &[char]) -> bool {
+    let (mut at_pattern, mut at_name) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while let Some(character) = name.get(at_name) {
+        match pattern.get(at_pattern) {
+            Some('*') => {
+                star = Some((at_pattern, at_name));
+                at_pattern += 1;
+                continue;
+            }
+            Some(wanted) if *wanted == '?' || wanted == character => {
+                at_pattern += 1;
+                at_name += 1;
+                continue;
+            }
+            _ => {}
+        }
+        let Some((star_pattern, star_name)) = star else { return false };
+        at_pattern = star_pattern + 1;
+        at_name = star_name + 1;
+        star = Some((star_pattern, at_name));
+    }
+    pattern.iter().skip(at_pattern).all(|character| *character == '*')
+}
+
+fn invalid(text: &str) -> Error {
+    Error::new(
+        "CDC-1057",
+        Origin::Config,
+        Retry::AfterOperator,
+        format!("source.tables: `{text}` does not name tables"),
+    )
+    .with_remedy(
+        "write schema.table, as in public.users, public.* or shop.\"Order Items\" (quotes around names with dots, spaces or stars)",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn selects(pattern: &str, namespace: &str, name: &str) -> bool {
+        let selection = Selection::parse(&[pattern.to_owned()]).unwrap();
+        selection.matches(&TableId::new(namespace, name))
+    }
+
+    #[test]
+    fn globs_select_in_bare_parts_only() {
+        assert!(selects("public.*", "public", "users"));
+        assert!(!selects("public.*", "shop", "users"));
+        assert!(selects("*.audit_?", "shop", "audit_1"));
+        assert!(!selects("*.audit_?", "shop", "audit_12"));
+        assert!(selects("p*c.*s*s", "public", "addresses"));
+        assert!(selects("public.\"*\"", "public", "*"));
+        assert!(!selects("public.\"*\"", "public", "users"));
+        assert!(!selects("public.users", "public", "Users"));
+    }
+
+    #[test]
+    fn quoted_names_may_hold_anything() {
+        assert!(selects("\"a.b\".\"Order \"\"x\"\"\"", "a.b", "Order \"x\""));
+        assert!(selects("größe.naïve", "größe", "naïve"));
+        assert!(selects("public.größ?", "public", "größe"));
+    }
+
+    #[test]
+    fn what_names_no_table_is_refused_with_the_text() {
+        for bad in ["", "users", "a.b.c", "a.", ".b", "a.\"b", "a.\"\"", "a b.c", "a\"b.c"] {
+            let error = Selection::parse(&[bad.to_owned()]).unwrap_err();
+            assert!(error.context.contains(&format!("`{bad}`")), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_pattern_selects_everything() {
+        assert!(Selection::default().matches(&TableId::new("a", "b")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_can_be_written_in_quotes(namespace in ".{1,20}", name in ".{1,20}") {
+            let quote = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+            let pattern = format!("{}.{}", quote(&namespace), quote(&name));
+            prop_assert!(selects(&pattern, &namespace, &name));
+        }
+
+        #[test]
+        fn any_pattern_is_read_or_refused(text: String, name: String) {
+            if let Ok(selection) = Selection::parse(&[text]) {
+                let first = selection.matches(&TableId::new("public", name.clone()));
+                prop_assert_eq!(first, selection.matches(&TableId::new("public", name)));
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The consistent first copy: every row of every captured table, as of one moment.
+//!
+//! ```text
+//!   exported snapshot ─┬─ keeper:  locks the tables against changes of their shape, reads the catalog
+//!                      └─ reader:  imports the snapshot ─▶ COPY table by table ─▶ rows ─▶ batches
+//! ```
+
+mod batches;
+mod failure;
+mod plan;
+mod progress;
+mod reader;
+mod tuples;
+
+use crate::{config::Config, position::Lsn, schema::Selection};
+use bytes::Bytes;
+use cdc_core::{Result, SourceContext, Transaction};
+use std::{sync::Arc, time::SystemTime};
+
+/// What to copy, and as of when.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The server and the role.
+    pub config: &'a Config,
+    /// The tables.
+    pub selection: &'a Selection,
+    /// The publication whose column lists and row filters are honoured; `None` for none.
+    pub publication: Option<&'a str>,
+    /// The exported snapshot's name; the session that exported it must stay open meanwhile.
+    pub snapshot_name: &'a str,
+    /// The snapshot holds what was committed before here, and nothing else.
+    pub consistent_point: Lsn,
+    /// What every batch carries to be resumed from.
+    pub resume: Bytes,
+    /// An earlier attempt may have delivered rows: each table is emptied before it is copied.
+    pub start_over: bool,
+}
+
+/// Copies all selected tables into `context.out`. Returns early without an error when it is asked
+/// to stop; then the snapshot is not complete.
+pub async fn run(request: Request<'_>, context: &SourceContext) -> Result<()> {
+    let stopped = context.cancel.clone();
+    tokio::select! {
+        biased;
+        () = stopped.cancelled() => Ok(()),
+        outcome = copy_all(&request, context) => match outcome {
+            Ok(()) | Err(Stop::Closed) => Ok(()),
+            Err(Stop::Failed(error)) => Err(error),
+        },
+    }
+}
+
+/// Why copying ends early.
+enum Stop {
+    /// Nobody takes rows any more.
+    Closed,
+    /// Something failed.
+    Failed(cdc_core::Error),
+}
+
+impl From<cdc_core::Error> for Stop {
+    fn from(error: cdc_core::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+async fn copy_all(request: &Request<'_>, context: &SourceContext) -> Result<(), Stop> {
+    let keeper = plan::Keeper::open(request).await?;
+    let mut reader = reader::Reader::open(request, &keeper).await?;
+    let plans = keeper.plans(request);
+    let mut progress = progress::Progress::start(&context.status, &plans);
+    let since_epoch = context.clock.now().duration_since(SystemTime::UNIX_EPOCH);
+    let micros = since_epoch.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(0));
+    let transaction = Arc::new(Transaction {
+        id: 0,
+        commit_time: cdc_core::Timestamp::from_micros(micros),
+    });
+    let mut batches = batches::Batches::new(request, &context.out, transaction);
+    for (index, plan) in plans.iter().enumerate() {
+        if request.start_over {
+            batches.truncate(&plan.schema).await?;
+        }
+        reader.copy(plan, &mut batches, |rows| progress.rows(index, rows)).await?;
+        batches.end_table().await?;
+        progress.done(index);
+        tracing::info!(table = %plan.schema.table, rows = progress.read(index), "table copied");
+    }
+    reader.finish().await?;
+    keeper.finish().await?;
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! What an operator reads when a snapshot cannot be taken.
+
+use cdc_core::{Error, Origin, Retry, TableId};
+
+fn operator(code: &'static str, context: String, remedy: String) -> Error {
+    Error::new(code, Origin::Source, Retry::AfterOperator, context).with_remedy(remedy)
+}
+
+/// Names a few, and how many more there are.
+fn list(names: &[String]) -> String {
+    const NAMED_MAX: usize = 5;
+    let named: Vec<&str> = names.iter().take(NAMED_MAX).map(String::as_str).collect();
+    match names.len().checked_sub(NAMED_MAX) {
+        Some(more) if more > 0 => format!("{} and {more} more", named.join(", ")),
+        _ => named.join(", "),
+    }
+}
+
+pub(super) fn unreadable(role: &str, tables: &[&TableId]) -> Error {
+    let names: Vec<String> = tables.iter().map(|table| crate::quote::table(table)).collect();
+    let schemas: std::collections::BTreeSet<String> =
+        tables.iter().map(|table| crate::quote::identifier(&table.namespace)).collect();
+    let schemas: Vec<String> = schemas.into_iter().collect();
+    let role_name = crate::quote::identifier(role);
+    operator(
+        "CDC-1065",
+        format!("role {role} may not read {}", list(&names)),
+        format!(
+            "GRANT USAGE ON SCHEMA {} TO {role_name}; GRANT SELECT ON {} TO {role_name};",
+            schemas.join(", "),
+            names.join(", ")
+        ),
+    )
+}
+
+pub(super) fn rewritten(tables: &[String]) -> Error {
+    let context = format!("{} was rewritten while the snapshot began", list(tables));
+    Error::new("CDC-1066", Origin::Source, Retry::Backoff, context).with_remedy(
+        "nothing: the snapshot starts again; avoid ALTER TABLE, TRUNCATE and VACUUM FULL meanwhile",
+    )
+}
+
+pub(super) fn malformed(table: &TableId, what: &str) -> Error {
+    let context = format!("the copy of {table} is not in the binary form of COPY: {what}");
+    Error::new("CDC-1067", Origin::Source, Retry::Backoff, context)
+        .with_remedy("check that nothing between here and the server changes the connection's data")
+}
+
+pub(super) fn silent(table: &TableId, seconds: u64) -> Error {
+    let context = format!("the server sent nothing of {table} for {seconds} s");
+    Error::new("CDC-1068", Origin::Source, Retry::Backoff, context).with_remedy(
+        "look for what blocks the session: SELECT * FROM pg_stat_activity WHERE application_name LIKE 'cdc/%';",
+    )
+}
+
+/// Says which table it was about.
+pub(super) fn in_table(mut error: Error, table: &TableId) -> Error {
+    error.context = format!("{} (table {table})", error.context);
+    error
+}

@@ -1,0 +1,138 @@
+//! Which tables a snapshot copies, in which words, and keeping their shape still meanwhile.
+
+use super::{Request, failure};
+use crate::{
+    connection::{self, Sql},
+    convert::Decoder,
+    quote,
+    schema::{self, Catalog, CatalogTable, Published, within},
+};
+use cdc_core::{Result, TableId, TableSchema};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Waiting for a lock on a table ends after this.
+pub(super) const LOCK_WAIT: &str = "30s";
+/// A statement that locks tables names no more than these.
+const LOCKED_AT_ONCE_MAX: usize = 500;
+
+/// How one table is copied.
+pub(super) struct Plan {
+    pub(super) schema: Arc<TableSchema>,
+    pub(super) decoder: Decoder,
+    /// Which columns are cast to text by `statement`.
+    pub(super) as_text: Box<[bool]>,
+    /// The COPY statement.
+    pub(super) statement: String,
+    pub(super) rows_estimated: Option<u64>,
+}
+
+/// A session that holds locks on the captured tables: rows come and go, their shape stays.
+pub(super) struct Keeper {
+    sql: Sql,
+    catalog: Catalog,
+    published: BTreeMap<TableId, Published>,
+}
+
+impl Keeper {
+    pub(super) async fn open(request: &Request<'_>) -> Result<Self> {
+        let sql = connection::connect_sql(request.config).await?;
+        let begin = format!(
+            "SET lock_timeout = '{LOCK_WAIT}'; BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
+        );
+        within("begin a transaction", sql.batch_execute(&begin)).await?;
+        let before = load(&sql, request).await?;
+        for tables in before.tables.chunks(LOCKED_AT_ONCE_MAX) {
+            let names: Vec<String> = tables.iter().map(locked).collect();
+            let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
+            within("lock the captured tables", sql.batch_execute(&lock)).await?;
+        }
+        // What was read before the locks may have changed on the way to them.
+        let mut catalog = load(&sql, request).await?;
+        let locked = |oid: u32| before.tables.iter().any(|table| table.oid == oid);
+        catalog.tables.retain(|table| locked(table.oid));
+        let published = match request.publication {
+            Some(name) => schema::published(&sql, name, catalog.server_version).await?,
+            None => BTreeMap::new(),
+        };
+        Ok(Self { sql, catalog, published })
+    }
+
+    /// Numbers of the tables.
+    pub(super) fn oids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.catalog.tables.iter().map(|table| table.oid)
+    }
+
+    pub(super) fn plans(&self, request: &Request<'_>) -> Vec<Plan> {
+        debug_assert!(request.consistent_point.0 > 0, "a snapshot is of some moment");
+        self.catalog.tables.iter().map(|table| self.plan(table)).collect()
+    }
+
+    fn plan(&self, table: &CatalogTable) -> Plan {
+        let mut table = table.clone();
+        let published = self.published.get(&table.table);
+        if let Some(published) = published {
+            table.publish_only(&published.columns, published.names_generated);
+        }
+        let decoder = schema::decoder(&table, &self.catalog.types);
+        let as_text: Box<[bool]> =
+            (0..decoder.column_count()).map(|column| decoder.needs_text_cast(column)).collect();
+        let filter = published.and_then(|published| published.filter.as_deref());
+        Plan {
+            schema: schema::table_schema(&table, &self.catalog.types),
+            statement: statement(&table, &as_text, filter),
+            decoder,
+            as_text,
+            rows_estimated: table.rows_estimated,
+        }
+    }
+
+    /// Lets the tables go.
+    pub(super) async fn finish(self) -> Result<()> {
+        within("end a transaction", self.sql.batch_execute("COMMIT")).await
+    }
+}
+
+/// The catalog without what cannot be followed, and an error for what cannot be read.
+async fn load(sql: &Sql, request: &Request<'_>) -> Result<Catalog> {
+    let mut catalog = schema::load(sql, request.selection).await?;
+    let unreadable: Vec<&TableId> =
+        catalog.tables.iter().filter(|table| !table.readable).map(|table| &table.table).collect();
+    if !unreadable.is_empty() {
+        return Err(failure::unreadable(&request.config.username, &unreadable));
+    }
+    catalog.tables.retain(|table| {
+        let followed = !table.unlogged || request.publication.is_none();
+        if !followed {
+            tracing::warn!(table = %table.table, "unlogged table left out");
+        }
+        followed
+    });
+    Ok(catalog)
+}
+
+fn locked(table: &CatalogTable) -> String {
+    let name = quote::table(&table.table);
+    // Partitions are part of the table, tables that inherit from it are tables of their own.
+    if table.partitioned { name } else { format!("ONLY {name}") }
+}
+
+fn statement(table: &CatalogTable, as_text: &[bool], filter: Option<&str>) -> String {
+    let name = quote::table(&table.table);
+    let columns: Vec<String> = table
+        .captured_columns()
+        .zip(as_text)
+        .map(|(column, as_text)| {
+            let name = quote::identifier(&column.name);
+            if *as_text { format!("{name}::text") } else { name }
+        })
+        .collect();
+    let plain = !table.partitioned && filter.is_none() && !as_text.contains(&true);
+    let columns_text = columns.join(", ");
+    if plain && !columns.is_empty() {
+        // The server copies a table faster than a query.
+        return format!("COPY {name} ({columns_text}) TO STDOUT (FORMAT binary)");
+    }
+    let only = if table.partitioned { "" } else { "ONLY " };
+    let filter = filter.map(|filter| format!(" WHERE ({filter})")).unwrap_or_default();
+    format!("COPY (SELECT {columns_text} FROM {only}{name}{filter}) TO STDOUT (FORMAT binary)")
+}

@@ -1,0 +1,112 @@
+//! The session that reads the rows: it sees the database as the exported snapshot does.
+
+use super::{
+    Request, Stop,
+    batches::Batches,
+    failure,
+    plan::{Keeper, LOCK_WAIT, Plan},
+    tuples::{Tuples, TuplesError},
+};
+use crate::{
+    connection::{Mode, RawConnection},
+    protocol::Chunk,
+    quote,
+};
+use cdc_core::{Result, TableId};
+use std::time::Duration;
+
+/// A COPY that sends nothing for so long hangs. A row filter may pass over many rows.
+const SILENCE_MAX: Duration = Duration::from_secs(30 * 60);
+
+pub(super) struct Reader {
+    connection: RawConnection,
+}
+
+impl Reader {
+    pub(super) async fn open(request: &Request<'_>, keeper: &Keeper) -> Result<Self> {
+        let mut connection = RawConnection::open(request.config, Mode::Sql).await?;
+        let import = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}; \
+             SET LOCAL lock_timeout = '{LOCK_WAIT}'; SET LOCAL row_security = off",
+            quote::literal(request.snapshot_name)
+        );
+        // One by one: a snapshot can only be set by a statement of its own.
+        for statement in import.split("; ") {
+            connection.query("import the snapshot", statement).await?;
+        }
+        let mut reader = Self { connection };
+        reader.refuse_rewritten(keeper).await?;
+        Ok(reader)
+    }
+
+    /// A table that was rewritten or truncated since the snapshot looks empty to it.
+    async fn refuse_rewritten(&mut self, keeper: &Keeper) -> Result<()> {
+        let oids: Vec<String> = keeper.oids().map(|oid| oid.to_string()).collect();
+        let query = format!(
+            "WITH captured (oids) AS (SELECT '{{{}}}'::oid[]) \
+             SELECT c.oid::regclass::text FROM pg_class AS c, captured \
+             WHERE c.relkind = 'r' AND pg_relation_filenode(c.oid) <> c.relfilenode \
+               AND (c.oid = ANY (captured.oids) OR (c.relispartition AND EXISTS ( \
+                    SELECT FROM pg_partition_ancestors(c.oid) AS a \
+                    WHERE a.relid = ANY (captured.oids)))) ORDER BY 1",
+            oids.join(",")
+        );
+        let rows = self.connection.query("look for rewritten tables", &query).await?;
+        let name = |row: &Vec<Option<bytes::Bytes>>| {
+            row.first().cloned().flatten().map(|name| String::from_utf8_lossy(&name).into_owned())
+        };
+        let names: Vec<String> = rows.iter().filter_map(name).collect();
+        if names.is_empty() { Ok(()) } else { Err(failure::rewritten(&names)) }
+    }
+
+    /// Copies one table; `note` hears how many rows have been read by now.
+    pub(super) async fn copy(
+        &mut self,
+        plan: &Plan,
+        batches: &mut Batches<'_>,
+        mut note: impl FnMut(u64),
+    ) -> Result<(), Stop> {
+        let table = &plan.schema.table;
+        let started = self.connection.copy_out(&plan.statement);
+        let started = tokio::time::timeout(SILENCE_MAX, started).await;
+        started
+            .map_err(|_| failure::silent(table, SILENCE_MAX.as_secs()))?
+            .map_err(|error| failure::in_table(error, table))?;
+        let mut tuples = Tuples::new(plan);
+        let mut rows = 0;
+        while let Some(chunk) = self.next_chunk(table).await? {
+            for payload in chunk.rows() {
+                tuples.add(&chunk.bytes, payload).map_err(|error| refused(error, table))?;
+                while let Some(row) = tuples.next().map_err(|error| refused(error, table))? {
+                    rows += 1;
+                    if let Some(full) = batches.push(&plan.schema, row) {
+                        batches.send(full).await?;
+                    }
+                }
+            }
+            note(rows);
+            batches.send_old().await?;
+        }
+        tuples.finish().map_err(|error| refused(error, table))?;
+        note(rows);
+        Ok(())
+    }
+
+    async fn next_chunk(&mut self, table: &TableId) -> Result<Option<Chunk>> {
+        match tokio::time::timeout(SILENCE_MAX, self.connection.next_chunk()).await {
+            Ok(chunk) => chunk.map_err(|error| failure::in_table(error, table)),
+            Err(_) => Err(failure::silent(table, SILENCE_MAX.as_secs())),
+        }
+    }
+
+    pub(super) async fn finish(mut self) -> Result<()> {
+        self.connection.query("end a transaction", "COMMIT").await.map(|_| ())
+    }
+}
+
+fn refused(error: TuplesError, table: &TableId) -> cdc_core::Error {
+    match error {
+        TuplesError::Format(what) => failure::malformed(table, what),
+        TuplesError::Value(error) => error.into(),
+    }
+}
