@@ -4,9 +4,12 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::disallowed_methods,
     reason = "tests"
 )]
 
+mod commands;
 mod config_errors;
 mod config_values;
+mod documents;
 mod fuzz_regressions;
