@@ -22,7 +22,7 @@ pub enum Operation {
 /// The transaction that a change was committed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
-    /// The database's own number or name of it.
+    /// The database's own number of it; 0 for everything that a snapshot sends.
     pub id: u64,
     /// When it was committed, by the database's clock.
     pub commit_time: Timestamp,

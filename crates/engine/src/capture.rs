@@ -180,6 +180,7 @@ struct Accepted {
     end: Position,
     resume: Bytes,
     changes: u64,
+    of_snapshot: bool,
     receipts: Vec<(TopicPartition, AppendReceipt)>,
     _permit: OwnedSemaphorePermit,
 }
@@ -188,6 +189,7 @@ struct Accepted {
 struct Durable {
     progress: CaptureProgress,
     changes: u64,
+    of_snapshot: bool,
     ends: Vec<(TopicPartition, Offset)>,
 }
 
@@ -198,7 +200,7 @@ impl Accepted {
             ends.push((partition, receipt.0.await.map_err(|_| error::receipt_lost())??));
         }
         let progress = CaptureProgress { position: self.end, resume: self.resume };
-        Ok(Durable { progress, changes: self.changes, ends })
+        Ok(Durable { progress, changes: self.changes, of_snapshot: self.of_snapshot, ends })
     }
 }
 
@@ -246,12 +248,17 @@ impl Forward<'_> {
             receipts.push((partition, receipt));
         }
         let changes = batch.changes.len() as u64;
-        Ok(Accepted { end: batch.end, resume: batch.resume, changes, receipts, _permit: permit })
+        let of_snapshot = batch.changes.iter().any(|change| change.transaction.id == 0);
+        let (end, resume) = (batch.end, batch.resume);
+        Ok(Accepted { end, resume, changes, of_snapshot, receipts, _permit: permit })
     }
 
     async fn note(&mut self, durable: Durable) -> Result<()> {
         metrics::counter!("cdc_changes_captured_total").increment(durable.changes);
-        self.shared.currency.captured(durable.progress.position);
+        if !durable.of_snapshot {
+            // A snapshot's rows lie above everything that it still has to read.
+            self.shared.currency.captured(durable.progress.position);
+        }
         *self.moved |= durable.changes > 0;
         if let Some((_, end)) = durable.ends.last() {
             self.shared.update(|status| status.transport.end_offset = end.0);

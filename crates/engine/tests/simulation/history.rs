@@ -19,6 +19,8 @@ pub(crate) struct Shape {
     pub(crate) transactions: u64,
     pub(crate) tables: u64,
     pub(crate) keys: u64,
+    /// So many transactions from the first on stand for a snapshot.
+    pub(crate) snapshot: u64,
     /// Truncates and changed keys need a totally ordered log.
     pub(crate) total_order: bool,
 }
@@ -29,6 +31,8 @@ pub(crate) struct History {
     pub(crate) changes: Vec<Change>,
     /// The database no longer has what was committed below this.
     discarded: AtomicU64,
+    /// Where the database stood when the first process began.
+    pub(crate) began: Position,
 }
 
 impl History {
@@ -45,18 +49,28 @@ impl History {
                 schemas[table as usize] = schema(table, versions[table as usize]);
             }
             let time = Timestamp { seconds: commit as i64, nanos: 0 };
-            let transaction = Arc::new(Transaction { id: commit, commit_time: time });
+            let of_snapshot = commit <= shape.snapshot;
+            let id = if of_snapshot { 0 } else { commit };
+            let transaction = Arc::new(Transaction { id, commit_time: time });
             let count = if dice.percent(3) { dice.pick(20..60) } else { dice.pick(1..5) };
             for ordinal in 1..=count {
                 let schema = &schemas[dice.pick(0..shape.tables) as usize];
                 let mut change = generate_change(schema, shape, dice);
+                if of_snapshot {
+                    let key = dice.pick(0..shape.keys) as i64;
+                    change.operation = Operation::Snapshot;
+                    change.before = None;
+                    change.after = Some(generate_row(schema, key, false, dice));
+                }
                 change.position = Position::new(u128::from(commit), ordinal);
                 change.transaction = transaction.clone();
                 change.ends_transaction = ordinal == count;
                 changes.push(change);
             }
         }
-        Arc::new(Self { changes, discarded: AtomicU64::new(0) })
+        // A snapshot's rows lie above everything that it still has to read.
+        let began = Position::new(u128::from(shape.snapshot.min(1)), 0);
+        Arc::new(Self { changes, discarded: AtomicU64::new(0), began })
     }
 
     pub(crate) fn end(&self) -> Position {
@@ -88,15 +102,7 @@ fn schema(table: u64, version: u64) -> Arc<TableSchema> {
 
 fn generate_change(schema: &Arc<TableSchema>, shape: Shape, dice: &Dice) -> Change {
     let key = dice.pick(0..shape.keys) as i64;
-    let row = |key: i64, absent: bool| -> cdc_core::Row {
-        let value = |column: &Column| match column.name.as_str() {
-            "id" => Value::Int(key),
-            _ if absent => Value::Unchanged,
-            _ if dice.percent(10) => Value::Null,
-            _ => Value::Int(dice.pick(0..1_000) as i64),
-        };
-        schema.columns.iter().map(value).collect()
-    };
+    let row = |key: i64, absent: bool| generate_row(schema, key, absent, dice);
     let (operation, before, after) = match dice.pick(0..100) {
         0..30 => (Operation::Insert, None, Some(row(key, false))),
         30..60 => (Operation::Update, None, Some(row(key, false))),
@@ -128,6 +134,16 @@ fn generate_change(schema: &Arc<TableSchema>, shape: Shape, dice: &Dice) -> Chan
     }
 }
 
+fn generate_row(schema: &TableSchema, key: i64, absent: bool, dice: &Dice) -> cdc_core::Row {
+    let value = |column: &Column| match column.name.as_str() {
+        "id" => Value::Int(key),
+        _ if absent => Value::Unchanged,
+        _ if dice.percent(10) => Value::Null,
+        _ => Value::Int(dice.pick(0..1_000) as i64),
+    };
+    schema.columns.iter().map(value).collect()
+}
+
 /// Opens sources that tell one history.
 pub(crate) struct ScriptedConnector {
     pub(crate) history: Arc<History>,
@@ -154,7 +170,8 @@ impl SourceConnector for ScriptedConnector {
         Ok(Box::new(ScriptedSource { history, dice }))
     }
     async fn current_position(&self) -> Result<Position> {
-        Ok(self.history.end())
+        let began = self.history.began;
+        Ok(if began == Position::default() { self.history.end() } else { began })
     }
 }
 

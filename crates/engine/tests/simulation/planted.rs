@@ -18,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 
 fn plan() -> Plan {
     Plan {
-        shape: Shape { transactions: 60, tables: 2, keys: 8, total_order: true },
+        shape: Shape { transactions: 60, tables: 2, keys: 8, snapshot: 0, total_order: true },
         partitions: 1,
         sinks: vec![Manner::replica(), Manner::events()],
         overlap_percent: 0,

@@ -7,6 +7,7 @@ use crate::{
 };
 use cdc_core::{Position, dead_letter::DeadLetterStore};
 use std::{
+    collections::BTreeSet,
     panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
@@ -14,7 +15,8 @@ use std::{
 /// All scenarios together take about 30 seconds.
 const BUDGET: Duration = Duration::from_secs(7);
 
-const SHAPE: Shape = Shape { transactions: 60, tables: 3, keys: 12, total_order: true };
+const SHAPE: Shape =
+    Shape { transactions: 60, tables: 3, keys: 12, snapshot: 0, total_order: true };
 
 fn total() -> Plan {
     Plan {
@@ -103,6 +105,25 @@ fn a_run_until_current_ends_with_everything_delivered() {
             world.run_until_current().await;
             assert!(world.complete(), "seed {seed}: something is missing");
             world.verify();
+        });
+    }
+}
+
+#[test]
+fn a_run_until_current_delivers_the_whole_snapshot() {
+    let plan = Plan { shape: Shape { snapshot: 20, ..SHAPE }, ..total() };
+    for seed in 0..20 {
+        in_paused_time(async {
+            let mut world = World::new(seed, plan.clone());
+            world.run_until_current().await;
+            let read = |change: &&cdc_core::Change| change.transaction.id == 0;
+            let rows = world.history.changes.iter().filter(read);
+            let rows: BTreeSet<_> = rows.map(|change| change.position).collect();
+            for ledger in &world.ledgers {
+                let held = ledger.held.lock().unwrap();
+                let delivered = held.applied.iter().filter(read).map(|change| change.position);
+                assert_eq!(delivered.collect::<BTreeSet<_>>(), rows, "seed {seed}");
+            }
         });
     }
 }
