@@ -13,7 +13,7 @@ use crate::{
     coalesce::{self, Plan, Unapplicable},
     columns, error,
     layout::Labels,
-    session::{KEEP_BATCH, Session},
+    session::Session,
     sql::text,
     table::Preparer,
 };
@@ -111,11 +111,11 @@ impl Replica {
                 self.session.undo_batch().await?;
                 let changes = failure.table.and_then(|table| grouped.shift_remove(&table));
                 match changes {
-                    Some(changes) => self.blame(&changes, failure.error).await,
-                    None => Err(Refusal::Session(failure.error)),
+                    Some(changes) => self.blame(&changes, *failure.error).await,
+                    None => Err(Refusal::Session(*failure.error)),
                 }
             }
-            Err(failure) => Err(Refusal::Session(failure.error)),
+            Err(failure) => Err(Refusal::Session(*failure.error)),
         }
     }
 
@@ -184,7 +184,7 @@ impl Replica {
         coalesce::plan(&found.layout.schema, found.fresh, changes.iter().map(|(_, change)| *change))
     }
 
-    /// Applies plans between a savepoint and its release; after an error the savepoint is still there.
+    /// Applies plans after a mark, to which the caller can go back.
     async fn apply(&mut self, plans: Vec<(&TableId, Plan<'_>)>) -> Result<(), Failure> {
         let begin = self.session.begin_batch();
         let mut in_flight = InFlight::new(&self.session.connection, self.memory_bytes);
@@ -195,7 +195,6 @@ impl Replica {
             in_flight.apply(table, plan.segments).await?;
             fresh.push((id, plan.fresh));
         }
-        in_flight.simple(KEEP_BATCH).await?;
         in_flight.finish().await?;
         for (id, fresh) in fresh {
             if let Some(table) = self.tables.get_mut(id) {
@@ -257,9 +256,9 @@ impl Replica {
             }
             Err(failure) if failure.is_refusal() => {
                 self.session.undo_batch().await?;
-                Ok(Some(failure.error))
+                Ok(Some(*failure.error))
             }
-            Err(failure) => Err(failure.error),
+            Err(failure) => Err(*failure.error),
         }
     }
 }
@@ -304,6 +303,10 @@ impl Sink for Replica {
 
     fn commit_boundary(&self) -> CommitBoundary {
         CommitBoundary::Transaction
+    }
+
+    fn keeps_rows(&self) -> bool {
+        true
     }
 
     fn park_scope(&self) -> ParkScope {
