@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 /// A clock that stands still until it is told to go on.
 #[derive(Clone)]
-pub struct StandingClock(Arc<Mutex<SystemTime>>);
+pub(crate) struct StandingClock(Arc<Mutex<SystemTime>>);
 
 impl Clock for StandingClock {
     fn now(&self) -> SystemTime {
@@ -23,19 +23,19 @@ impl Clock for StandingClock {
 }
 
 impl StandingClock {
-    pub fn go_on(&self, by: Duration) {
+    pub(crate) fn go_on(&self, by: Duration) {
         *self.0.lock().unwrap() += by;
     }
 }
 
-pub struct World {
-    pub directory: TempDir,
-    pub config: Config,
-    pub clock: StandingClock,
+pub(crate) struct World {
+    pub(crate) directory: TempDir,
+    pub(crate) config: Config,
+    pub(crate) clock: StandingClock,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("changes.jsonl").to_str().unwrap().to_owned();
         let config =
@@ -44,11 +44,11 @@ impl World {
         Self { directory, config, clock: StandingClock(Arc::new(Mutex::new(start))) }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.directory.path()).unwrap();
         let mut names: Vec<String> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -56,25 +56,25 @@ impl World {
         names
     }
 
-    pub fn connector(&self) -> Connector {
+    pub(crate) fn connector(&self) -> Connector {
         Connector::new(self.config.clone()).unwrap().with_clock(Arc::new(self.clock.clone()))
     }
 
-    pub async fn open(&self) -> Result<Box<dyn Sink>> {
+    pub(crate) async fn open(&self) -> Result<Box<dyn Sink>> {
         self.connector().open(&context("pipeline")).await
     }
 
     /// Every committed line, read as the README tells readers to.
-    pub fn committed(&self) -> Vec<Json> {
+    pub(crate) fn committed(&self) -> Vec<Json> {
         committed(self.directory.path())
     }
 
-    pub fn positions(&self) -> Vec<String> {
+    pub(crate) fn positions(&self) -> Vec<String> {
         self.committed().iter().map(|line| line["position"].as_str().unwrap().to_owned()).collect()
     }
 }
 
-pub fn context(pipeline_id: &str) -> SinkContext {
+pub(crate) fn context(pipeline_id: &str) -> SinkContext {
     SinkContext {
         pipeline_id: pipeline_id.to_owned(),
         sink_id: "out".to_owned(),
@@ -108,17 +108,17 @@ fn committed(directory: &Path) -> Vec<Json> {
 }
 
 /// Changes of one table, about 600 bytes a line.
-pub fn changes(count: usize) -> Vec<Delivered> {
+pub(crate) fn changes(count: usize) -> Vec<Delivered> {
     let mut generator = Generator::new(1);
     generator.add_table(TableId::new("public", "t"));
     generate::delivered(generator.transaction(count), Offset(0))
 }
 
-pub fn positions(changes: &[Delivered]) -> Vec<String> {
+pub(crate) fn positions(changes: &[Delivered]) -> Vec<String> {
     changes.iter().map(|delivered| delivered.change.position.to_string()).collect()
 }
 
-pub fn checkpoint(epoch: u64, changes: &[Delivered]) -> Checkpoint {
+pub(crate) fn checkpoint(epoch: u64, changes: &[Delivered]) -> Checkpoint {
     let last = changes.last().unwrap();
     let place = Place { offset: Offset(last.offset.0 + 1), position: last.change.position };
     Checkpoint {
@@ -128,7 +128,7 @@ pub fn checkpoint(epoch: u64, changes: &[Delivered]) -> Checkpoint {
     }
 }
 
-pub async fn write(sink: &mut dyn Sink, changes: &[Delivered]) {
+pub(crate) async fn write(sink: &mut dyn Sink, changes: &[Delivered]) {
     let batch = generate::batch(changes.to_vec());
     if let Err(failed) = sink.write(&batch).await {
         panic!("{}", failed.error.chain());
@@ -136,7 +136,7 @@ pub async fn write(sink: &mut dyn Sink, changes: &[Delivered]) {
 }
 
 /// Opens, writes and commits; the session stays open.
-pub async fn deliver(world: &World, changes: &[Delivered]) -> Box<dyn Sink> {
+pub(crate) async fn deliver(world: &World, changes: &[Delivered]) -> Box<dyn Sink> {
     let mut sink = world.open().await.unwrap();
     sink.claim(1).await.unwrap();
     write(&mut *sink, changes).await;
@@ -144,7 +144,7 @@ pub async fn deliver(world: &World, changes: &[Delivered]) -> Box<dyn Sink> {
     sink
 }
 
-pub fn error_code<T>(result: Result<T>) -> (&'static str, cdc_core::Retry) {
+pub(crate) fn error_code<T>(result: Result<T>) -> (&'static str, cdc_core::Retry) {
     match result {
         Ok(_) => panic!("an error was expected"),
         Err(error) => {
