@@ -23,6 +23,5 @@ mod printed;
 mod render;
 mod scalar;
 
-pub(crate) use codec::Codec;
 pub use decoder::{DecodedColumn, Decoder, Error};
 pub use field::Problem;

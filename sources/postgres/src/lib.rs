@@ -1,1 +1,28 @@
-//! cdc-source-postgres.
+//! The PostgreSQL source: a consistent first copy, then every committed change.
+//!
+//! ```text
+//!   Connector ── check, provision, retire
+//!       └─ open ─▶ Source ─┬─ snapshot ─▶ COPY, binary ─┐
+//!                          └─ stream ───▶ pgoutput ─────┴─▶ rows ─▶ batches ─▶ engine
+//! ```
+
+mod check;
+mod config;
+mod connection;
+mod connector;
+pub mod convert;
+mod error;
+mod position;
+pub mod protocol;
+mod provision;
+mod quote;
+mod replication;
+pub mod schema;
+mod server;
+pub mod snapshot;
+mod source;
+mod stream;
+
+pub use config::{Config, SnapshotMode};
+pub use connector::Connector;
+pub use position::{Lsn, Phase, Resume};

@@ -146,10 +146,6 @@ impl<'a> Reader<'a> {
         Ok(i64::from_be_bytes(self.array()?))
     }
 
-    pub(crate) fn f32(&mut self) -> Decoded<f32> {
-        Ok(f32::from_be_bytes(self.array()?))
-    }
-
     pub(crate) fn f64(&mut self) -> Decoded<f64> {
         Ok(f64::from_be_bytes(self.array()?))
     }

@@ -1,0 +1,69 @@
+//! What the binary's list of connectors holds.
+
+use crate::{
+    check,
+    config::Config,
+    connection::connect_sql,
+    provision,
+    schema::Selection,
+    server,
+    source::{Memory, PostgresSource},
+};
+use async_trait::async_trait;
+use cdc_core::{
+    Finding, Position, Result, Source,
+    catalog::{CapturedTable, SourceConnector},
+};
+use std::sync::Arc;
+
+/// Opens and checks PostgreSQL sources of one configuration.
+pub struct Connector {
+    config: Arc<Config>,
+    selection: Arc<Selection>,
+    memory: Arc<Memory>,
+}
+
+impl Connector {
+    /// Takes a configuration that makes sense.
+    pub fn new(config: Config) -> Result<Self> {
+        config.validate()?;
+        let selection = Selection::parse(&config.tables)?;
+        Ok(Self {
+            config: Arc::new(config),
+            selection: Arc::new(selection),
+            memory: Arc::default(),
+        })
+    }
+}
+
+#[async_trait]
+impl SourceConnector for Connector {
+    fn kind(&self) -> &'static str {
+        "postgres"
+    }
+
+    async fn check(&self) -> (Vec<Finding>, Vec<CapturedTable>) {
+        Box::pin(check::check(&self.config, &self.selection)).await
+    }
+
+    async fn provision(&self) -> Result<Vec<String>> {
+        Box::pin(provision::provision(&self.config, &self.selection)).await
+    }
+
+    async fn retire(&self) -> Result<Vec<String>> {
+        Box::pin(provision::retire(&self.config)).await
+    }
+
+    async fn open(&self) -> Result<Box<dyn Source>> {
+        Ok(Box::new(PostgresSource::new(
+            Arc::clone(&self.config),
+            Arc::clone(&self.selection),
+            Arc::clone(&self.memory),
+        )))
+    }
+
+    async fn current_position(&self) -> Result<Position> {
+        let client = connect_sql(&self.config).await?;
+        Ok(server::current_position(&self.config, &client).await?.heartbeat())
+    }
+}

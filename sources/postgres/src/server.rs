@@ -1,0 +1,117 @@
+//! What the server says about itself and about a replication slot.
+
+use crate::{
+    config::Config,
+    connection::bounded,
+    error::{Holder, from_sql},
+    position::Lsn,
+};
+use cdc_core::Result;
+use std::time::Duration;
+use tokio_postgres::{Client, Error, Row};
+
+/// What has been written but not flushed is flushed by the server itself within this time.
+const FLUSH_SECONDS_MAX: Duration = Duration::from_secs(2);
+const FLUSH_POLL: Duration = Duration::from_millis(50);
+
+/// A replication slot as `pg_replication_slots` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    /// Output plugin; empty for a physical slot.
+    pub(crate) plugin: String,
+    /// Its database; empty for a physical slot.
+    pub(crate) database: String,
+    /// Everything before this address was confirmed.
+    pub(crate) confirmed: Lsn,
+    /// Who reads from it now.
+    pub(crate) holder: Option<Holder>,
+    /// `reserved`, `extended`, `unreserved` or `lost`.
+    pub(crate) wal_status: String,
+}
+
+impl Slot {
+    /// Has the server removed log that the slot needs?
+    pub(crate) fn is_lost(&self) -> bool {
+        self.wal_status == "lost"
+    }
+
+    /// Is it a slot that this configuration can have made?
+    pub(crate) fn is_ours(&self, config: &Config) -> bool {
+        self.plugin == "pgoutput" && self.database == config.database
+    }
+}
+
+/// The configured slot, when it exists.
+pub(crate) async fn slot(config: &Config, client: &Client) -> Result<Option<Slot>> {
+    let doing = "look at its replication slots";
+    let query = "SELECT coalesce(s.plugin::text, ''), coalesce(s.database::text, ''), \
+                 coalesce(s.confirmed_flush_lsn, '0/0')::text, coalesce(s.wal_status, 'reserved'), \
+                 s.active_pid, coalesce(a.application_name, 'unknown'), \
+                 coalesce(host(a.client_addr), 'local') \
+                 FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid \
+                 WHERE s.slot_name = $1";
+    let row = bounded(config, doing, client.query_opt(query, &[&config.slot_name])).await?;
+    row.map(|row| read_slot(&row)).transpose().map_err(|cause| from_sql(config, doing, cause))
+}
+
+fn read_slot(row: &Row) -> Result<Slot, Error> {
+    let pid: Option<i32> = row.try_get(4)?;
+    let application: String = row.try_get(5)?;
+    let client: String = row.try_get(6)?;
+    Ok(Slot {
+        plugin: row.try_get(0)?,
+        database: row.try_get(1)?,
+        confirmed: row.try_get::<_, &str>(2)?.parse().unwrap_or_default(),
+        wal_status: row.try_get(3)?,
+        holder: pid.map(|pid| Holder { pid, application, client }),
+    })
+}
+
+/// An address that lies behind everything that was committed before this call, and that a stream
+/// reaches.
+pub(crate) async fn current_position(config: &Config, client: &Client) -> Result<Lsn> {
+    let doing = "tell its position";
+    let query = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
+                 ELSE pg_current_wal_insert_lsn() END::text, \
+                 CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
+                 ELSE pg_current_wal_flush_lsn() END::text";
+    let mut inserted = None;
+    let polls = FLUSH_SECONDS_MAX.as_millis() / FLUSH_POLL.as_millis();
+    let mut flushed = Lsn::default();
+    for _ in 0..polls {
+        let row = bounded(config, doing, client.query_one(query, &[])).await?;
+        let address = |index| -> Result<Lsn> {
+            let text: Option<&str> =
+                row.try_get(index).map_err(|cause| from_sql(config, doing, cause))?;
+            Ok(text.and_then(|text| text.parse().ok()).unwrap_or_default())
+        };
+        // The stream shows flushed log only. With `synchronous_commit = off` a commit may be
+        // acknowledged shortly before it is flushed; the insert address covers it.
+        let target = *inserted.get_or_insert(address(0)?);
+        flushed = address(1)?;
+        if flushed >= target {
+            break;
+        }
+        tokio::time::sleep(FLUSH_POLL).await;
+    }
+    Ok(flushed)
+}
+
+/// The server's time limit for silent replication clients; `None` when there is none.
+pub(crate) async fn sender_timeout(config: &Config, client: &Client) -> Result<Option<Duration>> {
+    let doing = "tell a setting";
+    let query = "SELECT setting::int8 FROM pg_settings WHERE name = 'wal_sender_timeout'";
+    let row = bounded(config, doing, client.query_opt(query, &[])).await?;
+    let millis: Option<i64> = row
+        .map(|row| row.try_get(0))
+        .transpose()
+        .map_err(|cause| from_sql(config, doing, cause))?;
+    let millis = millis.and_then(|millis| u64::try_from(millis).ok()).unwrap_or(0);
+    Ok((millis > 0).then(|| Duration::from_millis(millis)))
+}
+
+/// Ends another session of our own role.
+pub(crate) async fn terminate(config: &Config, client: &Client, pid: i32) -> Result<()> {
+    let query = "SELECT pg_terminate_backend($1)";
+    bounded(config, "end a leftover session", client.query_one(query, &[&pid])).await.map(|_| ())
+}

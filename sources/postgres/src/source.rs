@@ -1,0 +1,302 @@
+//! One run of the source: decide how to start, read a snapshot when one is due, follow the log.
+
+mod begin;
+mod hold;
+
+use crate::{
+    config::Config,
+    connection::{SharedSql, connect_sql},
+    position::{Lsn, Phase, Resume},
+    provision,
+    replication::{ReplicationClient, System},
+    schema::{self, Selection},
+    server, snapshot,
+    stream::{Ended, Follower, Reporter, Start, Tables},
+};
+use async_trait::async_trait;
+use begin::{Begin, decide};
+use bytes::Bytes;
+use cdc_core::{ChangeBatch, Position, Result, Source, SourceContext, status::ConnectorState};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI32, Ordering},
+    },
+    time::Duration,
+};
+
+/// Without a limit of the server's, it hears from us this often at least.
+const STATUS_DIVISOR: u32 = 3;
+/// An operator is told what a snapshot waits for after this time.
+const SNAPSHOT_WAIT_WARNED: Duration = Duration::from_secs(5);
+/// Where nothing is followed, the engine hears of the server's position this often.
+const IDLE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the process remembers from one run of a source to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// Has a snapshot been taken by this process?
+    snapshot_taken: AtomicBool,
+    /// The server process that streamed last; 0 for none.
+    backend: AtomicI32,
+}
+
+/// A source that has not started yet.
+pub(crate) struct PostgresSource {
+    config: Arc<Config>,
+    selection: Arc<Selection>,
+    memory: Arc<Memory>,
+}
+
+/// Where a stream starts once everything before it was handed over.
+struct Departure {
+    resume: Resume,
+    recorded: Lsn,
+}
+
+impl PostgresSource {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        selection: Arc<Selection>,
+        memory: Arc<Memory>,
+    ) -> Self {
+        Self { config, selection, memory }
+    }
+}
+
+#[async_trait]
+impl Source for PostgresSource {
+    async fn run(self: Box<Self>, context: SourceContext) -> Result<()> {
+        let reporter = Reporter::new(&context);
+        reporter.state(ConnectorState::Starting, false);
+        let outcome = self.follow(&context, &reporter).await;
+        context.status.send_modify(|status| status.connected = false);
+        outcome
+    }
+}
+
+impl PostgresSource {
+    async fn follow(&self, context: &SourceContext, reporter: &Reporter<'_>) -> Result<()> {
+        let cancel = context.cancel.clone();
+        let departure = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Ok(()),
+            departure = Box::pin(self.depart(context, reporter)) => departure?,
+        };
+        match departure {
+            Some(departure) => Box::pin(self.stream(context, reporter, departure)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Does what comes before the stream. `None` when no stream follows.
+    async fn depart(
+        &self,
+        context: &SourceContext,
+        reporter: &Reporter<'_>,
+    ) -> Result<Option<Departure>> {
+        let config = &*self.config;
+        let resume = context.resume.as_deref().map(Resume::from_bytes).transpose()?;
+        let sql = connect_sql(config).await?;
+        let mut replication = ReplicationClient::open(config).await?;
+        let system = replication.identify().await?;
+        self.describe(&replication, &system, reporter);
+        let slot = match config.snapshot_mode.streams() {
+            true => server::slot(config, &sql).await?,
+            false => None,
+        };
+        let fresh = !self.memory.snapshot_taken.load(Ordering::Relaxed);
+        let begin = decide(config, resume.as_ref(), &system, slot.as_ref(), fresh)?;
+        let state = Resume {
+            phase: Phase::Stream,
+            system_identifier: system.identifier.clone(),
+            timeline: system.timeline,
+            slot: config.slot_name.clone(),
+            lsn: Lsn::default(),
+            backend: None,
+        };
+        match begin {
+            Begin::Stream { from, recorded } => {
+                if let Some(resume) = resume.filter(|resume| resume.timeline != system.timeline) {
+                    tracing::warn!(before = resume.timeline, now = system.timeline, "server changed its timeline");
+                }
+                Ok(Some(Departure { resume: Resume { lsn: from, ..state }, recorded }))
+            }
+            Begin::Snapshot { start_over, renew_slot } => {
+                if renew_slot {
+                    provision::renew_slot(config, &sql, &mut replication).await?;
+                }
+                let point =
+                    self.snapshot(context, reporter, &mut replication, &state, start_over).await?;
+                let Some(lsn) = point else { return Ok(None) };
+                let phase = if config.snapshot_mode.streams() { Phase::Stream } else { Phase::Done };
+                let resume = Resume { phase, lsn, ..state };
+                if !beat(context, lsn, resume.to_bytes()).await {
+                    return Ok(None);
+                }
+                self.memory.snapshot_taken.store(true, Ordering::Relaxed);
+                if phase == Phase::Done {
+                    self.idle(context, reporter, &sql, resume).await?;
+                    return Ok(None);
+                }
+                Ok(Some(Departure { resume, recorded: Lsn::default() }))
+            }
+            Begin::Idle => {
+                let resume = Resume { phase: Phase::Done, ..state };
+                self.idle(context, reporter, &sql, resume).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn describe(&self, replication: &ReplicationClient, system: &System, reporter: &Reporter<'_>) {
+        let config = &*self.config;
+        let mut details = BTreeMap::from([
+            ("server_version".to_owned(), replication.server_version().to_owned()),
+            ("server".to_owned(), config.server()),
+            ("database".to_owned(), config.database.clone()),
+            ("timeline".to_owned(), system.timeline.to_string()),
+        ]);
+        if config.snapshot_mode.streams() {
+            details.insert("slot".to_owned(), config.slot_name.clone());
+            details.insert("publication".to_owned(), config.publication_name.clone());
+        }
+        reporter.details(details);
+    }
+
+    /// Reads all rows at one point of the log, and returns that point; `None` when asked to stop.
+    async fn snapshot(
+        &self,
+        context: &SourceContext,
+        reporter: &Reporter<'_>,
+        replication: &mut ReplicationClient,
+        state: &Resume,
+        start_over: bool,
+    ) -> Result<Option<Lsn>> {
+        let config = &*self.config;
+        reporter.state(ConnectorState::Snapshotting, true);
+        let exported = {
+            let create = replication.create_temporary_slot();
+            tokio::pin!(create);
+            tokio::select! {
+                biased;
+                exported = &mut create => exported?,
+                () = tokio::time::sleep(SNAPSHOT_WAIT_WARNED) => {
+                    reporter.warning(Some(
+                        "the snapshot waits for transactions that are open on the server to end".to_owned(),
+                    ));
+                    let exported = create.await?;
+                    reporter.warning(None);
+                    exported
+                }
+            }
+        };
+        tracing::info!(consistent_point = %exported.consistent_point, "snapshot begins");
+        let resume =
+            Resume { phase: Phase::Snapshot, lsn: exported.consistent_point, ..state.clone() };
+        let publication =
+            config.snapshot_mode.streams().then_some(config.publication_name.as_str());
+        let request = snapshot::Request {
+            config,
+            selection: &self.selection,
+            publication,
+            snapshot_name: &exported.snapshot_name,
+            consistent_point: exported.consistent_point,
+            resume: resume.to_bytes(),
+            start_over,
+        };
+        snapshot::run(request, context).await?;
+        if context.cancel.is_cancelled() {
+            return Ok(None);
+        }
+        tracing::info!("snapshot is complete");
+        Ok(Some(exported.consistent_point))
+    }
+
+    async fn stream(
+        &self,
+        context: &SourceContext,
+        reporter: &Reporter<'_>,
+        departure: Departure,
+    ) -> Result<()> {
+        let config = &*self.config;
+        let sql = Arc::new(SharedSql::new(config.clone()));
+        let client = sql.get().await?;
+        let catalog = schema::load(&client, &self.selection).await?;
+        let timeout = server::sender_timeout(config, &client).await?;
+        let mut binary = catalog
+            .tables
+            .iter()
+            .all(|table| schema::decoder(table, &catalog.types).binary_decodable());
+        let mut tables = Tables::new(Arc::clone(&self.selection), Arc::clone(&sql), catalog);
+        let status_interval = timeout.map_or(config.status_interval(), |limit| {
+            config.status_interval().min(limit / STATUS_DIVISOR)
+        });
+        let leftover = context.resume.as_deref().and_then(|bytes| Resume::from_bytes(bytes).ok());
+        let leftover = leftover.and_then(|resume| resume.backend);
+        let _monitor = reporter.watch_slot(config, &sql);
+        let Departure { mut resume, mut recorded } = departure;
+        let mut skip_through = Position::default();
+        loop {
+            let ours = [leftover, Some(self.memory.backend.load(Ordering::Relaxed))];
+            let (stream, backend) =
+                hold::start_stream(config, &client, resume.lsn, binary, &ours).await?;
+            self.memory.backend.store(backend, Ordering::Relaxed);
+            resume.backend = Some(backend);
+            reporter.state(ConnectorState::Running, true);
+            let form = if binary { "binary" } else { "text" };
+            reporter.details(BTreeMap::from([("values".to_owned(), form.to_owned())]));
+            tracing::info!(from = %resume.lsn, values = form, "stream begins");
+            let start = Start {
+                resume: resume.clone(),
+                skip_through,
+                recorded,
+                status_interval,
+                binary,
+            };
+            tables.reconnect();
+            let mut follower =
+                Follower::new(config, context, reporter, &mut tables, stream, start);
+            match follower.run().await? {
+                Ended::Stopped => return Ok(()),
+                Ended::NeedsText { from, skip_through: handed_over, recorded: confirmed } => {
+                    binary = false;
+                    resume.lsn = from;
+                    skip_through = handed_over;
+                    recorded = confirmed;
+                }
+            }
+        }
+    }
+
+    /// Nothing is followed: tells the engine where the server stands until it is asked to stop.
+    async fn idle(
+        &self,
+        context: &SourceContext,
+        reporter: &Reporter<'_>,
+        client: &tokio_postgres::Client,
+        resume: Resume,
+    ) -> Result<()> {
+        reporter.state(ConnectorState::Running, true);
+        let mut told = resume.lsn;
+        loop {
+            let lsn = server::current_position(&self.config, client).await?;
+            if lsn > told {
+                let resume = Resume { lsn, ..resume.clone() };
+                if !beat(context, lsn, resume.to_bytes()).await {
+                    return Ok(());
+                }
+                told = lsn;
+            }
+            tokio::time::sleep(IDLE_INTERVAL).await;
+        }
+    }
+}
+
+/// Sends a heartbeat; `false` when the pipeline is gone.
+async fn beat(context: &SourceContext, lsn: Lsn, resume: Bytes) -> bool {
+    let batch =
+        ChangeBatch { changes: Vec::new(), end: lsn.heartbeat(), resume, size_bytes: 0 };
+    context.out.send(batch).await.is_ok()
+}

@@ -1,0 +1,21 @@
+//! Follows the server's log from one address on, and hands changes over in batches.
+//!
+//! ```text
+//!   socket ─▶ chunk ─▶ plugin message ─▶ row ─▶ gathered changes ─▶ batch ─▶ engine
+//!                │                                                             │
+//!                └──────────────── status updates ◀── confirmed address ◀── durable
+//! ```
+//!
+//! One loop owns all of it. It goes on answering the server while the engine takes nothing.
+
+mod apply;
+mod batch;
+mod follow;
+mod pace;
+mod progress;
+mod status;
+mod tables;
+
+pub(crate) use follow::{Ended, Follower, Start};
+pub(crate) use status::Reporter;
+pub(crate) use tables::Tables;

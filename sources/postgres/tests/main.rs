@@ -1,0 +1,12 @@
+//! The source against real servers.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod check;
+mod connect;
+mod fuzz_regressions;
+mod harness;
+mod proxy;
+mod restart;
+mod snapshot;
+mod stream;
+mod types;
