@@ -39,7 +39,7 @@ const COPY_END: i16 = -1;
 /// What went wrong, and for which table where that can be told.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    pub(crate) error: Error,
+    pub(crate) error: Box<Error>,
     pub(crate) table: Option<TableId>,
 }
 
@@ -52,7 +52,7 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, table: None }
+        Self { error: Box::new(error), table: None }
     }
 }
 
@@ -178,10 +178,11 @@ impl<'c> InFlight<'c> {
         };
         let table = answer.layout.as_ref().map(|layout| layout.source.clone());
         match connection.bounded(&doing, answer.future).await {
-            Err(error) => Err(Failure { error, table }),
+            Err(error) => Err(Failure { error: Box::new(error), table }),
             Ok(rows) => match (answer.expect, answer.layout) {
                 (Expect::Rows(expected), Some(layout)) if rows != expected => {
-                    Err(Failure { error: error::row_missing(&layout.source), table })
+                    let error = Box::new(error::row_missing(&layout.source));
+                    Err(Failure { error, table })
                 }
                 _ => Ok(()),
             },
@@ -331,6 +332,7 @@ impl<'c> InFlight<'c> {
         match self.connection.bounded(&doing, statement.boxed()).await {
             Ok(statement) => Ok(statement),
             Err(error) => {
+                let error = Box::new(error);
                 let later = Failure { error, table: Some(layout.source.clone()) };
                 Err(self.first_of(later).await)
             }
@@ -349,7 +351,7 @@ impl<'c> InFlight<'c> {
             }
         };
         let doing = format!("copying to {}", layout.target);
-        let fail = |error| Failure { error, table: Some(layout.source.clone()) };
+        let fail = |error| Failure { error: Box::new(error), table: Some(layout.source.clone()) };
         let sink = self.connection.client().copy_in::<_, Bytes>(&statement).boxed();
         let mut sink = Box::pin(self.connection.bounded(&doing, sink).await.map_err(fail)?);
         let mut buffer = BytesMut::with_capacity(COPY_CHUNK_BYTES + COPY_CHUNK_BYTES / 4);
@@ -394,7 +396,7 @@ fn unfit(layout: &Layout, column: usize) -> Failure {
         .columns
         .get(column)
         .map_or(("?", "?"), |column| (column.name.as_str(), column.declared.as_str()));
-    let error = error::unfit(&layout.target, name, declared);
+    let error = Box::new(error::unfit(&layout.target, name, declared));
     Failure { error, table: Some(layout.source.clone()) }
 }
 

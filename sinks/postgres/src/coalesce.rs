@@ -6,6 +6,9 @@
 //!            · Moves (key changes of rows that are not whole) · Matches (rows without a key)
 //! ```
 
+#[cfg(test)]
+mod properties;
+
 use cdc_core::{Change, Operation, TableSchema, Value};
 use indexmap::IndexMap;
 use std::borrow::Cow;

@@ -197,7 +197,7 @@ fn scalar(wire: Wire, value: &Value, out: &mut BytesMut) -> Result<(), Unfit> {
             out.put_i32(offset_seconds.checked_neg().ok_or(Unfit)?);
         }
         (Wire::Timestamp, Value::Timestamp(at)) | (Wire::TimestampTz, Value::TimestampTz(at)) => {
-            out.put_i64(timestamp(*at)?)
+            out.put_i64(timestamp(*at)?);
         }
         (Wire::Interval, Value::Interval { months, days, micros }) => {
             out.put_i64(*micros);
@@ -251,7 +251,7 @@ fn put_array(wire: Wire, array: &Array, out: &mut BytesMut) -> Result<(), Unfit>
     if !empty && u64::try_from(array.elements.len()) != Ok(elements) {
         return Err(Unfit);
     }
-    let has_null = array.elements.iter().any(|element| *element == Value::Null);
+    let has_null = array.elements.contains(&Value::Null);
     out.put_i32(i32::try_from(dimensions.len()).map_err(|_| Unfit)?);
     out.put_i32(i32::from(has_null));
     out.put_u32(wire.element_type().oid());

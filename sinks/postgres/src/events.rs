@@ -9,7 +9,7 @@ use crate::{
     connection::Connection,
     error,
     layout::Layout,
-    session::{KEEP_BATCH, Session},
+    session::Session,
     sql::{ident, qualified},
 };
 use async_trait::async_trait;
@@ -77,7 +77,6 @@ impl Events {
             .without_copy();
         in_flight.simple(begin).await?;
         in_flight.apply(&mut self.table, vec![Segment::Append(rows.to_vec())]).await?;
-        in_flight.simple(KEEP_BATCH).await?;
         in_flight.finish().await
     }
 
@@ -88,10 +87,10 @@ impl Events {
             Err(failure) => failure,
         };
         if !failure.is_refusal() {
-            return Err(failure.error.into());
+            return Err((*failure.error).into());
         }
         self.session.undo_batch().await?;
-        let (mut kept, mut error) = (0, failure.error);
+        let (mut kept, mut error) = (0, *failure.error);
         let mut failing = rows.len();
         while failing - kept > 1 {
             let tried = kept + (failing - kept) / 2;
@@ -100,9 +99,9 @@ impl Events {
                 Err(failure) if failure.is_refusal() => {
                     self.session.undo_batch().await?;
                     failing = tried;
-                    error = failure.error;
+                    error = *failure.error;
                 }
-                Err(failure) => return Err(failure.error.into()),
+                Err(failure) => return Err((*failure.error).into()),
             }
         }
         Err(WriteError { error, accepted: kept, rejected: Some(kept) })

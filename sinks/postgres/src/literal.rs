@@ -1,7 +1,6 @@
 //! Values as text that PostgreSQL reads back to the same value, whatever its session settings.
 
 use cdc_core::{Array, Dimension, Timestamp, Value};
-use std::fmt::Write as _;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
@@ -120,7 +119,7 @@ fn offset(seconds_east: i32) -> String {
     let seconds = seconds_east.unsigned_abs();
     let mut out = format!("{sign}{:02}:{:02}", seconds / 3_600, seconds / 60 % 60);
     if !seconds.is_multiple_of(60) {
-        let _: std::fmt::Result = write!(out, ":{:02}", seconds % 60);
+        out.push_str(&format!(":{:02}", seconds % 60));
     }
     out
 }
@@ -164,7 +163,7 @@ fn write_array(array: &Array, delimiter: u8, out: &mut Vec<u8>) {
         let mut bounds = String::new();
         for Dimension { length, lower_bound } in &array.dimensions {
             let last = i64::from(*lower_bound) + i64::from(*length) - 1;
-            let _: std::fmt::Result = write!(bounds, "[{lower_bound}:{last}]");
+            bounds.push_str(&format!("[{lower_bound}:{last}]"));
         }
         out.extend_from_slice(bounds.as_bytes());
         out.push(b'=');

@@ -104,8 +104,17 @@ impl Replica {
             self.check_prepared(changes)?;
             self.provide_labels(changes).await?;
         }
-        let plans = self.plan(&grouped)?;
-        match self.apply(plans).await {
+        let mut outcome = self.plan_and_apply(&grouped).await?;
+        if let Err(failure) = &outcome
+            && failure.is_refusal()
+            && let Some(table) = failure.table.as_ref().and_then(|id| self.tables.get_mut(id))
+            && std::mem::take(&mut table.fresh)
+        {
+            // Somebody else may have put rows into a table that was empty: write over them.
+            self.session.undo_batch().await?;
+            outcome = self.plan_and_apply(&grouped).await?;
+        }
+        match outcome {
             Ok(()) => Ok(()),
             Err(failure) if failure.is_refusal() => {
                 self.session.undo_batch().await?;
@@ -182,6 +191,14 @@ impl Replica {
     ) -> Result<Plan<'a>, (usize, Unapplicable)> {
         let found = self.tables.get(table).ok_or((0, Unapplicable::Malformed))?;
         coalesce::plan(&found.layout.schema, found.fresh, changes.iter().map(|(_, change)| *change))
+    }
+
+    async fn plan_and_apply(
+        &mut self,
+        grouped: &Grouped<'_>,
+    ) -> Result<Result<(), Failure>, Refusal> {
+        let plans = self.plan(grouped)?;
+        Ok(self.apply(plans).await)
     }
 
     /// Applies plans after a mark, to which the caller can go back.

@@ -8,14 +8,15 @@ use crate::{
 };
 use cdc_core::{Checkpoint, Result, catalog::SinkContext};
 
+const BEGIN: &str = "START TRANSACTION ISOLATION LEVEL READ COMMITTED";
 /// Starts a transaction and marks where the batch begins in it.
 const BEGIN_BATCH: &str = "START TRANSACTION ISOLATION LEVEL READ COMMITTED; SAVEPOINT batch";
-const BEGIN: &str = "START TRANSACTION ISOLATION LEVEL READ COMMITTED";
 const MARK_BATCH: &str = "SAVEPOINT batch";
-/// Keeps the batch's rows in the transaction.
-pub(crate) const KEEP_BATCH: &str = "RELEASE SAVEPOINT batch";
-/// Takes the batch's rows out of the transaction.
-const UNDO_BATCH: &str = "ROLLBACK TO SAVEPOINT batch; RELEASE SAVEPOINT batch";
+/// The mark is moved by the next batch and not taken away by its own: whether a batch was right is
+/// known only once all answers are there.
+const MOVE_MARK: &str = "RELEASE SAVEPOINT batch; SAVEPOINT batch";
+/// Takes the batch's rows out of the transaction and leaves the mark.
+const UNDO_BATCH: &str = "ROLLBACK TO SAVEPOINT batch";
 
 /// A session of a sink on its target.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Session {
     /// How often the checkpoint was stored; `None` before the claim.
     commits: Option<i64>,
     in_transaction: bool,
+    /// Is there a savepoint in the open transaction?
+    marked: bool,
     /// Is a call running, or did one end half way? Nothing can follow then.
     broken: bool,
 }
@@ -41,6 +44,7 @@ impl Session {
             application_name,
             commits: None,
             in_transaction: false,
+            marked: false,
             broken: false,
         })
     }
@@ -80,7 +84,14 @@ impl Session {
 
     /// The statement that a batch starts with; the caller sends it.
     pub(crate) fn begin_batch(&mut self) -> &'static str {
-        if std::mem::replace(&mut self.in_transaction, true) { MARK_BATCH } else { BEGIN_BATCH }
+        match (
+            std::mem::replace(&mut self.in_transaction, true),
+            std::mem::replace(&mut self.marked, true),
+        ) {
+            (false, _) => BEGIN_BATCH,
+            (true, false) => MARK_BATCH,
+            (true, true) => MOVE_MARK,
+        }
     }
 
     /// Takes back what was sent since [`begin_batch`](Self::begin_batch).
@@ -95,6 +106,7 @@ impl Session {
         self.state.save_and_commit(&self.connection, checkpoint, commits).await?;
         self.commits = Some(commits + 1);
         self.in_transaction = false;
+        self.marked = false;
         self.leave();
         Ok(())
     }

@@ -46,7 +46,7 @@ async fn run(target: &Target, seed: u64) {
             next = committed;
         }
     }
-    compare(target, &*names, &schemas, &generator, seed).await;
+    compare(target, &names, &schemas, &generator, seed).await;
 }
 
 async fn compare(

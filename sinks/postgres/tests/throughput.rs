@@ -154,6 +154,9 @@ async fn a_transaction_larger_than_memory_passes_in_bounded_memory() {
     let count = target.rows("SELECT count(*) FROM public.blobs").await;
     assert_eq!(count, [(BATCHES / 2 * ROWS_A_BATCH).to_string()]);
     let grown = peak.saturating_sub(base) >> 20;
-    eprintln!("one transaction of {} MB: grew by {grown} MB", BATCHES * ROWS_A_BATCH * 2_000 >> 20);
+    eprintln!(
+        "one transaction of {} MB: grew by {grown} MB",
+        (BATCHES * ROWS_A_BATCH * 2_000) >> 20
+    );
     assert!(grown < 60, "memory grew by {grown} MB within one transaction");
 }
