@@ -3,7 +3,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cdc_testkit::services::skip;
+use cdc_testkit::services::{Port, Receiver, skip};
 use serde_json::json;
 
 use crate::compare;
@@ -92,7 +92,8 @@ async fn a_corrupt_segment_is_refused_by_its_name() {
     let sql = "CREATE TABLE t (id int PRIMARY KEY, v text);
                INSERT INTO t SELECT n, repeat(md5(n::text), 10) FROM generate_series(1, 5000) AS n";
     scene.source.batch_execute(sql).await.unwrap();
-    let block = json!({ "url": "http://127.0.0.1:1/" });
+    let port = Port::reserve().unwrap();
+    let block = json!({ "url": format!("http://127.0.0.1:{}/", port.number()) });
     let scene = scene.with_sink("webhook", "webhook", block);
     // The sink that is down needs every record, so that the damaged one will be read.
     let mut running = scene.start();
@@ -108,6 +109,8 @@ async fn a_corrupt_segment_is_refused_by_its_name() {
     file.seek(SeekFrom::Start(100_000)).unwrap();
     file.write_all(b"these bytes are not what was written").unwrap();
     drop(file);
+    let receiver = Receiver::start_on(port).await.unwrap();
     let name = damaged.file_name().unwrap().to_str().unwrap();
     scene.cdc(&["run", "--until-current"]).await.exits_with(1).mentions(&["CDC-20", name]);
+    assert!(receiver.accepted_count() < 5000, "nothing behind the damage was delivered");
 }

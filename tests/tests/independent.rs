@@ -53,7 +53,7 @@ async fn a_webhook_that_answers_500_for_a_while_misses_nothing() {
     scene.source.batch_execute(TABLE).await.unwrap();
     let scene = scene.with_replica(server).with_webhook(&receiver);
     let mut running = scene.start();
-    running.ready().await;
+    running.follows().await;
     eventually("the snapshot has arrived", async || receiver.accepted_count() == 50).await;
     receiver.refuse_with(Some(500));
     for number in 0..20 {
@@ -83,7 +83,7 @@ async fn a_refused_change_is_set_aside_and_the_rest_goes_on() {
     let scene = Scene::on(server).await.with_replica(server);
     scene.source.batch_execute(TABLE).await.unwrap();
     let mut running = scene.start();
-    running.ready().await;
+    running.follows().await;
     compare::eventually_equal(&scene.source, &scene.target, &TABLES).await;
     scene.target.batch_execute("ALTER TABLE t ADD CHECK (v <> 'refused')").await.unwrap();
     scene

@@ -9,6 +9,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 /// A table, its statements written with `{n}` for a row's number and `{r}` for a random number.
 struct Shape {
@@ -262,11 +263,25 @@ async fn work(
         while !stop.load(Ordering::Relaxed) {
             let sql = transaction(&mut random, &mut next);
             match client.batch_execute(&sql).await {
-                Ok(()) => transactions.fetch_add(1, Ordering::Relaxed),
-                Err(error) if error.as_db_error().is_none() || client.is_closed() => break,
+                Ok(()) => {
+                    transactions.fetch_add(1, Ordering::Relaxed);
+                }
+                // A snapshot reads the tables in its own order; one of the two has to give way.
+                Err(error) if error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) => {
+                    if client.batch_execute("ROLLBACK").await.is_err() {
+                        break;
+                    }
+                }
+                Err(_) if client.is_closed() => break,
+                Err(error) if is_shutdown(&error) => break,
                 Err(error) => panic!("the load is wrong: {error:?} in {sql}"),
-            };
+            }
             tokio::time::sleep(Duration::from_millis(random.random_range(0..10))).await;
         }
     }
+}
+
+// Without a code the connection broke; 57P is the server's own end.
+fn is_shutdown(error: &tokio_postgres::Error) -> bool {
+    error.code().is_none_or(|code| code.code().starts_with("57P"))
 }

@@ -18,7 +18,7 @@ async fn a_running_pipeline_says_that_it_is_well() {
     let scene = Scene::on(server).await.with_replica(server).with_file();
     scene.source.batch_execute(TABLE).await.unwrap();
     let mut running = scene.start();
-    running.ready().await;
+    running.follows().await;
     compare::eventually_equal(&scene.source, &scene.target, &["public.t"]).await;
     running.answers("/healthz", 200).await;
     let status = json(&running.answers("/api/v1/pipelines/shop", 200).await);
@@ -38,7 +38,7 @@ async fn status_and_health_tell_the_same_as_http() {
     let scene = Scene::on(server).await.with_replica(server);
     scene.source.batch_execute(TABLE).await.unwrap();
     let mut running = scene.start();
-    running.ready().await;
+    running.follows().await;
     compare::eventually_equal(&scene.source, &scene.target, &["public.t"]).await;
     let status = scene.cdc(&["status", "--json"]).await.exits_with(0).json();
     assert_eq!(status["pipeline_id"], "shop", "{status}");

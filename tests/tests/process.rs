@@ -120,6 +120,21 @@ impl Running {
         self.answers("/readyz", 200).await;
     }
 
+    /// Waits until the first copy is complete and changes are followed.
+    pub(crate) async fn follows(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let status = self.answers("/api/v1/pipelines/shop", 200).await;
+            let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+            if status["source"]["state"] == "running" {
+                break;
+            }
+            assert!(Instant::now() < deadline, "never followed changes: {status}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.ready().await;
+    }
+
     /// Waits until a path is answered with a status, and returns the body.
     pub(crate) async fn answers(&mut self, path: &str, status: u16) -> String {
         let deadline = Instant::now() + Duration::from_secs(30);

@@ -31,7 +31,7 @@ async fn the_server_may_drop_its_log_once_everything_is_delivered() {
     let scene = Scene::on(server).await.with_file();
     scene.source.batch_execute(TABLE).await.unwrap();
     let mut running = scene.start();
-    running.ready().await;
+    running.follows().await;
     scene.source.batch_execute("INSERT INTO t SELECT generate_series(3, 500)").await.unwrap();
     let row = scene.source.query_one("SELECT pg_current_wal_lsn()::text", &[]).await.unwrap();
     let now: String = row.get(0);

@@ -14,7 +14,7 @@ async fn verified_tls_with_a_password_works_on_both_ends() {
     scene.pipeline["source"]["tls"] = tls.clone();
     scene.pipeline["sinks"][0]["postgres"]["tls"] = tls;
     let mut running = scene.start();
-    running.ready().await;
+    running.follows().await;
     compare::eventually_equal(&scene.source, &scene.target, &["public.t"]).await;
     let sql = "SELECT count(*), bool_and(s.ssl) FROM pg_stat_activity a
                JOIN pg_stat_ssl s USING (pid) WHERE a.application_name ~ 'cdc'
@@ -39,7 +39,7 @@ async fn a_client_certificate_replaces_the_password() {
         json!({
             "mode": "verify-full",
             "ca_file": server.ca_file(),
-            "cert_file": server.client_cert(),
+            "certificate_file": server.client_cert(),
             "key_file": server.client_key(),
         }),
     );
