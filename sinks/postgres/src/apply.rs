@@ -26,7 +26,8 @@ use tokio_postgres::{
     types::{Format, IsNull, ToSql, Type, to_sql_checked},
 };
 
-/// Largest share of rows that one statement carries, however small they are.
+/// Most rows that one statement carries, however small they are: the server works on one while the
+/// next is encoded.
 const STATEMENT_ROWS_MAX: usize = 1_000;
 /// Statements kept for one table; tables with very many patterns of unchanged columns start over.
 const STATEMENTS_MAX: usize = 64;

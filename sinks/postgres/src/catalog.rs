@@ -24,7 +24,7 @@ pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) not_null: bool,
     type_oid: u32,
-    declared: String,
+    pub(crate) declared: String,
     cast: String,
     /// `e` for an enum, `b` for a base type …
     type_kind: String,

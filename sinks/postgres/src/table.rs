@@ -64,6 +64,9 @@ impl Preparer<'_> {
                 return Err(error::refused(format!("{target} on the target is not a table")));
             }
             (Some(table), _) => {
+                if known.is_none() {
+                    warn_of_other_types(&target, table, new, &types);
+                }
                 changed = self.evolve(&target, table, known.as_ref(), new, &types).await?;
             }
         }
@@ -213,6 +216,24 @@ impl Preparer<'_> {
                 .map_err(|cause| follow_error(&new.table, cause))?;
         }
         Ok(!statements.is_empty())
+    }
+}
+
+/// A table that was there before may round what its source did not.
+fn warn_of_other_types(
+    target: &TableId,
+    table: &catalog::Table,
+    new: &TableSchema,
+    types: &[Target],
+) {
+    for (column, wanted) in new.columns.iter().zip(types) {
+        let Some(found) = table.column(&column.name) else { continue };
+        if found.declared != wanted.sql && wanted.enum_type.is_none() {
+            tracing::warn!(
+                table = %target, column = %column.name, found = %found.declared, source = %wanted.sql,
+                "a column that was there has another type than its source; values are converted"
+            );
+        }
     }
 }
 
