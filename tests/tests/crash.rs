@@ -11,6 +11,8 @@ use crate::replay::{self, Replayed};
 use crate::scene::{Scene, any_server};
 
 const KILLS: u32 = 26;
+/// The source's server is restarted once in so many kills.
+const RESTART_EVERY: u32 = 13;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -47,10 +49,10 @@ async fn kill_again_and_again(scene: &Scene, source: &Arc<Postgres>, kills: u32,
     for kill in 1..=kills {
         let mut running = scene.start();
         let server = Arc::clone(source);
-        if kill % kills.div_ceil(2).max(2) == kills / 4 + 1 {
+        if kill % RESTART_EVERY == RESTART_EVERY / 2 {
             tokio::time::sleep(Duration::from_millis(random.random_range(100..800))).await;
             // The first restart is a crash, the next an administrator's, and so on.
-            let crash = kill < kills / 2;
+            let crash = (kill / RESTART_EVERY).is_multiple_of(2);
             tokio::task::spawn_blocking(move || {
                 if crash {
                     server.kill9().unwrap();
