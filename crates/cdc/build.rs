@@ -3,7 +3,7 @@
 use std::{env, error::Error, fmt::Write as _, fs, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../docs/errors");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors");
     println!("cargo::rerun-if-changed={}", folder.display());
     println!("cargo::rerun-if-changed=build.rs");
     let mut pages = Vec::new();
@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(out, "    ({code:?}, include_str!({:?})),", path.display().to_string())?;
     }
     out.push_str("];\n");
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("pages.rs"), out)?;
+    let folder = env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?;
+    fs::write(Path::new(&folder).join("pages.rs"), out)?;
     Ok(())
 }

@@ -114,8 +114,9 @@ impl Printer {
         self.encoder.value(change, SystemClock.now(), &mut self.line)?;
         let value = String::from_utf8_lossy(&self.line);
         let topic = serde_json::Value::from(topic);
+        let position = change.position;
         Ok(format!(
-            "{{\"topic\":{topic},\"partition\":0,\"offset\":{offset},\"key\":{key},\"value\":{value}}}"
+            "{{\"topic\":{topic},\"partition\":0,\"offset\":{offset},\"position\":\"{position}\",\"key\":{key},\"value\":{value}}}"
         ))
     }
 

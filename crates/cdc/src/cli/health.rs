@@ -24,6 +24,12 @@ pub(super) async fn run(args: &PlatformArgs, manner: &Manner) -> Outcome {
     }
     let remote = Remote::at(rest.health_address, rest.health_port)?;
     let (status, answer) = remote.answer(Method::GET, "/readyz", None).await?;
+    if answer.get("ready").is_none() {
+        let context = format!("what answers on port {} is no pipeline of cdc", rest.health_port);
+        let remedy =
+            "give the platform file that the pipeline was started with: --platform-config FILE";
+        return Err(Failure::new("CDC-0125", context, remedy));
+    }
     if manner.json {
         say_json(&remote.get("/healthz").await?)?;
     } else {

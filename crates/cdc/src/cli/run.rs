@@ -8,9 +8,7 @@ use crate::{
     settings::{Files, Settings},
     stop, when,
 };
-use cdc_core::{
-    Transport, clock::SystemClock, dead_letter::DeadLetterStore, status::ConnectorState,
-};
+use cdc_core::{Transport, clock::SystemClock, dead_letter::DeadLetterStore};
 use cdc_engine::{PipelineSpec, PipelineStatus, Until};
 use cdc_server::{Counters, Parts, Server};
 use cdc_state::Store;
@@ -109,7 +107,6 @@ async fn work(
     let cancel = CancellationToken::new();
     let served = CancellationToken::new();
     let counters = Counters::install();
-    let until = spec.until;
     let parts = Parts {
         pipeline_id: spec.pipeline_id.clone(),
         status: watched.clone(),
@@ -119,13 +116,6 @@ async fn work(
     };
     let serving = serve(server, parts, served.clone());
     let lag_seconds = settings.platform.file.rest.lag_monitor_interval_seconds;
-    let stuck = async {
-        if until == Until::Current {
-            stuck(watched.clone()).await
-        } else {
-            std::future::pending().await
-        }
-    };
     tracing::info!(pipeline_id = %spec.pipeline_id, "pipeline starts");
     let started = Instant::now();
     let running = std::pin::pin!(cdc_engine::run(spec, status, cancel.clone()));
@@ -138,10 +128,14 @@ async fn work(
     let ended = tokio::select! { biased;
         ended = stop::ending(running, &cancel) => ended,
         failed = serving => Err(failed),
-        parked = stuck => Err(parked),
         _ = beside => Ok(()),
     };
     served.cancel();
+    let dead_letters: u64 = watched.borrow().sinks.iter().map(|sink| sink.dead_letters).sum();
+    if dead_letters > 0 {
+        let remedy = "look at them with cdc dead-letters list";
+        tracing::warn!(dead_letters, remedy, "changes are set aside");
+    }
     let delivered: u64 = watched.borrow().sinks.iter().map(|sink| sink.delivered).sum();
     let seconds = started.elapsed().as_secs();
     match &ended {
@@ -158,45 +152,6 @@ async fn serve(server: Option<Server>, parts: Parts, cancel: CancellationToken) 
         Err(error) => error.into(),
         Ok(()) => std::future::pending().await,
     }
-}
-
-/// Resolves when a run that should end by itself cannot, because a sink is parked and the others
-/// have nothing left to do.
-async fn stuck(status: watch::Receiver<PipelineStatus>) -> Failure {
-    /// A sink that was parked for so long is not about to go on by itself.
-    const PATIENCE: Duration = Duration::from_secs(3);
-    let mut since: Option<Instant> = None;
-    let mut ticks = interval(Duration::from_millis(100));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let now = ticks.tick().await;
-        let parked = parked(&status.borrow());
-        if parked.is_empty() {
-            since = None;
-        } else if now.duration_since(*since.get_or_insert(now)) >= PATIENCE {
-            let context =
-                format!("the pipeline cannot become current: parked: {}", parked.join(", "));
-            let remedy = "see why with cdc status, act, and run it again; nothing is lost";
-            return Failure::new("CDC-0126", context, remedy);
-        }
-    }
-}
-
-/// Sinks that are parked while no other sink is behind.
-fn parked(status: &PipelineStatus) -> Vec<String> {
-    let is_parked = |state| state == ConnectorState::Parked;
-    let others_done =
-        status.sinks.iter().all(|sink| is_parked(sink.state) || sink.lag_records == 0);
-    if !others_done || status.source.state == ConnectorState::Snapshotting {
-        return Vec::new();
-    }
-    let parked = status.sinks.iter().filter(|sink| is_parked(sink.state));
-    parked
-        .map(|sink| match &sink.error {
-            Some(problem) => format!("{} ({}: {})", sink.sink_id, problem.code, problem.message),
-            None => sink.sink_id.clone(),
-        })
-        .collect()
 }
 
 /// Logs each sink's lag from time to time, while there is any.
@@ -219,41 +174,5 @@ async fn lag(status: watch::Receiver<PipelineStatus>, seconds: u64) {
                 "consumer.lag"
             );
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use cdc_core::status::SinkStatus;
-
-    fn sink(id: &str, state: ConnectorState, lag_records: u64) -> SinkStatus {
-        SinkStatus {
-            sink_id: id.to_owned(),
-            sink_type: "file".to_owned(),
-            state,
-            delivery: None,
-            lag_records,
-            lag_ms: 0,
-            delivered: 0,
-            position: None,
-            dead_letters: 0,
-            parked_tables: Vec::new(),
-            error: None,
-        }
-    }
-
-    #[test]
-    fn a_parked_sink_ends_a_run_only_when_the_others_are_through() {
-        let mut status = PipelineStatus::default();
-        status.source.state = ConnectorState::Running;
-        status.sinks =
-            vec![sink("a", ConnectorState::Parked, 9), sink("b", ConnectorState::Running, 4)];
-        assert!(parked(&status).is_empty());
-        status.sinks =
-            vec![sink("a", ConnectorState::Parked, 9), sink("b", ConnectorState::Running, 0)];
-        assert_eq!(parked(&status), ["a"]);
-        status.source.state = ConnectorState::Snapshotting;
-        assert!(parked(&status).is_empty());
     }
 }

@@ -269,7 +269,7 @@ impl Default for DataDirectory {
 }
 
 /// A platform file, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Platform {
     /// Its keys.
     pub file: PlatformFile,
@@ -279,17 +279,6 @@ pub struct Platform {
     pub embedded: cdc_transport_embedded::Config,
     /// What an operator should know about keys that do less here than elsewhere, a line each.
     pub notices: Vec<String>,
-}
-
-impl Default for Platform {
-    fn default() -> Self {
-        Self {
-            file: PlatformFile::default(),
-            data: DataDirectory::default(),
-            embedded: cdc_transport_embedded::Config::default(),
-            notices: Vec::new(),
-        }
-    }
 }
 
 /// Every key that a platform file may have at its top.

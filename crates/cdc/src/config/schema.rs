@@ -80,7 +80,7 @@ fn finish(root: Map<String, Value>, generator: &mut SchemaGenerator, title: &str
         schema.insert("$defs".to_owned(), Value::Object(definitions));
     }
     let mut schema = Value::Object(schema);
-    hide_secrets(&mut schema);
+    show_default_passwords(&mut schema);
     schema
 }
 
@@ -112,16 +112,19 @@ fn merge(into: &mut Map<String, Value>, mut from: Map<String, Value>) {
     into.insert("additionalProperties".to_owned(), false.into());
 }
 
-/// The default of a password prints as `***`, which is no default to suggest.
-fn hide_secrets(schema: &mut Value) {
+/// The password that the contract gives every database connection without one.
+const DEFAULT_PASSWORD: &str = "cdc_password";
+
+/// The default of a password prints as `***`; what it is can be read in the contract.
+fn show_default_passwords(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
             if object.get("default").and_then(Value::as_str) == Some("***") {
-                object.remove("default");
+                object.insert("default".to_owned(), DEFAULT_PASSWORD.into());
             }
-            object.values_mut().for_each(hide_secrets);
+            object.values_mut().for_each(show_default_passwords);
         }
-        Value::Array(items) => items.iter_mut().for_each(hide_secrets),
+        Value::Array(items) => items.iter_mut().for_each(show_default_passwords),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
@@ -166,4 +169,18 @@ fn is_restricted(schema: &Map<String, Value>) -> bool {
     let plain_text = types.contains(&"string") && !words && !patterned;
     let block = types.contains(&"object") || types.contains(&"array");
     !plain_text && !block && (words || !types.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_password_is_the_one_that_is_used() {
+        let config = cdc_source_postgres::Config::new("shop");
+        assert_eq!(config.password.expose(), DEFAULT_PASSWORD);
+        let schema = plain_pipeline_schema();
+        let shown = schema.pointer("/properties/source/properties/password/default");
+        assert_eq!(shown.and_then(Value::as_str), Some(DEFAULT_PASSWORD));
+    }
 }
