@@ -17,7 +17,16 @@ const FILE_NAME: &str = "lock";
 
 /// Held as long as the log is open for writing.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "held, not used")] File);
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing the file is not enough: a child process that is being started may hold it still.
+    fn drop(&mut self) {
+        if let Err(error) = flock(&self.0, FlockOperation::Unlock) {
+            tracing::debug!(error = %error, "cannot unlock the log");
+        }
+    }
+}
 
 /// Takes the lock or says who has it.
 pub(crate) fn acquire(dir: &Path) -> Result<Lock> {

@@ -1,7 +1,8 @@
 use crate::{append, open, read_all, records, segments};
 use cdc_core::{Offset, TopicPartition, Transport};
 use cdc_transport_embedded::{ByteSize, Config, Log};
-use std::fs;
+use rustix::process::{self, PidfdFlags, PidfdGetfdFlags};
+use std::{fs, os::fd::OwnedFd, path::Path};
 
 #[tokio::test]
 async fn a_second_writer_is_refused_and_told_who_holds_the_log() {
@@ -12,6 +13,34 @@ async fn a_second_writer_is_refused_and_told_who_holds_the_log() {
     assert!(error.to_string().contains("this process"), "{error}");
     drop(log);
     open(dir.path(), Config::default()).await;
+}
+
+/// A child has every file of its parent until it runs its own program.
+#[tokio::test]
+async fn a_closed_log_is_free_although_a_child_holds_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), Config::default()).await;
+    // The lock's file description, as a forked child would share it.
+    let held = match lock_descriptions(dir.path()) {
+        Ok(held) => held,
+        Err(error) => {
+            eprintln!("skipped: cannot duplicate a file description: {error}");
+            return;
+        }
+    };
+    assert_eq!(held.len(), 1);
+    log.close().await;
+    open(dir.path(), Config::default()).await;
+}
+
+/// This process's own handles on the lock file, duplicated. Some sandboxes forbid it.
+fn lock_descriptions(dir: &Path) -> rustix::io::Result<Vec<OwnedFd>> {
+    let lock = dir.join("lock").canonicalize().unwrap();
+    let own = process::pidfd_open(process::getpid(), PidfdFlags::empty())?;
+    let open = fs::read_dir("/proc/self/fd").unwrap().map(Result::unwrap);
+    let holding = open.filter(|entry| fs::read_link(entry.path()).is_ok_and(|to| to == lock));
+    let numbers = holding.map(|entry| entry.file_name().to_str().unwrap().parse().unwrap());
+    numbers.map(|fd| process::pidfd_getfd(&own, fd, PidfdGetfdFlags::empty())).collect()
 }
 
 #[tokio::test]
