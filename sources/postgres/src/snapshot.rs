@@ -1,8 +1,9 @@
 //! The consistent first copy: every row of every captured table, as of one moment.
 //!
 //! ```text
-//!   exported snapshot ─┬─ keeper:  locks the tables against changes of their shape, reads the catalog
-//!                      └─ reader:  imports the snapshot ─▶ COPY table by table ─▶ rows ─▶ batches
+//!   exported snapshot ─▶ reader: imports it, locks the tables against changes of their shape
+//!                          │◀─ survey: the catalog, the publication
+//!                          └─▶ COPY table by table ─▶ tuples ─▶ rows ─▶ batches
 //! ```
 
 mod batches;
@@ -65,16 +66,15 @@ impl From<cdc_core::Error> for Stop {
 }
 
 async fn copy_all(request: &Request<'_>, context: &SourceContext) -> Result<(), Stop> {
-    let keeper = plan::Keeper::open(request).await?;
-    let mut reader = reader::Reader::open(request, &keeper).await?;
-    let plans = keeper.plans(request);
+    let mut reader = reader::Reader::open(request).await?;
+    let survey = plan::Survey::take(request, &mut reader).await?;
+    reader.refuse_rewritten(&survey).await?;
+    let plans = survey.plans();
     let mut progress = progress::Progress::start(&context.status, &plans);
     let since_epoch = context.clock.now().duration_since(SystemTime::UNIX_EPOCH);
     let micros = since_epoch.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(0));
-    let transaction = Arc::new(Transaction {
-        id: 0,
-        commit_time: cdc_core::Timestamp::from_micros(micros),
-    });
+    let transaction =
+        Arc::new(Transaction { id: 0, commit_time: cdc_core::Timestamp::from_micros(micros) });
     let mut batches = batches::Batches::new(request, &context.out, transaction);
     for (index, plan) in plans.iter().enumerate() {
         if request.start_over {
@@ -86,6 +86,5 @@ async fn copy_all(request: &Request<'_>, context: &SourceContext) -> Result<(), 
         tracing::info!(table = %plan.schema.table, rows = progress.read(index), "table copied");
     }
     reader.finish().await?;
-    keeper.finish().await?;
     Ok(())
 }

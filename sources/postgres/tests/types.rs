@@ -2,15 +2,17 @@
 
 mod literals;
 
+use crate::harness::{Pipeline, config};
 use bytes::Bytes;
-use cdc_core::{DataType, Value};
+use cdc_core::{Change, DataType, Operation, TableSchema, Value};
 use cdc_source_postgres::{
+    Config, SnapshotMode,
     convert::{DecodedColumn, Decoder},
     schema::{self, SESSION_SETTINGS, Selection, TypeCatalog},
 };
 use cdc_testkit::services::Postgres;
 use rand::{Rng, SeedableRng};
-use std::{error::Error, sync::Arc};
+use std::{collections::BTreeMap, error::Error, sync::Arc};
 use tokio_postgres::{
     Client, SimpleQueryMessage,
     types::{FromSql, Type},
@@ -102,31 +104,40 @@ async fn compare(client: &Client, from: &str, decoder: &Decoder, binary_too: boo
 /// Types that the server has a binary form for, and we do not read.
 const UNREAD: &[&str] = &["tsquery", "regclass", "regtype", "regproc", "regclass[]", "aclitem[]"];
 
-async fn every_type_reads_the_same_in_both_forms(major: u16) {
-    let Some(server) = Postgres::shared_or_skip("types", major).unwrap() else { return };
+/// A database with a table for each line of the matrix that `wanted` wants; their numbers.
+async fn matrix(
+    server: &Postgres,
+    major: u16,
+    wanted: impl Fn(&str) -> bool,
+) -> (String, Vec<(usize, &'static str, usize)>) {
     let database = server.create_database("types").await.unwrap();
     let owner = server.connect(&database).await.unwrap();
     owner.batch_execute(literals::SETUP).await.unwrap();
-    let version = u32::from(major) * 10_000;
-    let matrix = literals::matrix(version);
-    for (index, (name, literals)) in matrix.iter().enumerate() {
+    let mut made = Vec::new();
+    for (index, (name, literals)) in literals::matrix(major).iter().enumerate() {
+        if !wanted(name) {
+            continue;
+        }
         let create = format!(
             "CREATE TABLE m{index} (n serial, v {name}); INSERT INTO m{index} (v) VALUES (NULL)"
         );
         owner.batch_execute(&create).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
         for literal in literals {
-            // `numeric(6,-2)` is new in PostgreSQL 15.
             let insert = format!("INSERT INTO m{index} (v) VALUES ({literal})");
-            owner
-                .batch_execute(&insert)
-                .await
-                .unwrap_or_else(|error| panic!("{insert}: {error:?}"));
+            owner.batch_execute(&insert).await.unwrap_or_else(|error| panic!("{insert}: {error:?}"));
         }
+        made.push((index, *name, literals.len() + 1));
     }
+    (database, made)
+}
+
+async fn every_type_reads_the_same_in_both_forms(major: u16) {
+    let Some(server) = Postgres::shared_or_skip("types", major).unwrap() else { return };
+    let (database, made) = matrix(server, major, |_| true).await;
     let client = session(server, &database).await;
     let catalog = schema::load(&client, &Selection::default()).await.unwrap();
-    assert_eq!(catalog.tables.len(), matrix.len());
-    for (index, (name, literals)) in matrix.iter().enumerate() {
+    assert_eq!(catalog.tables.len(), made.len());
+    for (index, name, rows) in made {
         let table =
             catalog.tables.iter().find(|table| table.table.name == format!("m{index}")).unwrap();
         let column = &table.columns[1];
@@ -136,11 +147,11 @@ async fn every_type_reads_the_same_in_both_forms(major: u16) {
             type_name: column.declared.clone(),
         };
         let decoder = Decoder::new(&table.table, [described], &catalog.types);
-        assert_eq!(decoder.binary_decodable(), !UNREAD.contains(name), "{name}");
-        let readable = !UNREAD.contains(name) && *name != "aclitem";
+        assert_eq!(decoder.binary_decodable(), !UNREAD.contains(&name), "{name}");
+        let readable = !UNREAD.contains(&name) && name != "aclitem";
         let from = format!("\"odd \"\"types\"\"\".m{index}");
         let values = compare(&client, &from, &decoder, readable).await;
-        assert_eq!(values.len(), literals.len() + 1, "{name}");
+        assert_eq!(values.len(), rows, "{name}");
         let data_type = schema::table_schema(table, &catalog.types).columns[1].data_type.clone();
         for value in &values {
             assert!(fits(value, &data_type), "{name}: {value:?} in {data_type:?}");
@@ -190,6 +201,64 @@ async fn every_type_reads_the_same_in_both_forms_on_17() {
 #[tokio::test]
 async fn every_type_reads_the_same_in_both_forms_on_18() {
     every_type_reads_the_same_in_both_forms(18).await;
+}
+
+/// The snapshot and the stream, which runs in text form when `unread` types are there, give the same.
+async fn both_phases_give_the_same_values_and_schemas(major: u16, unread: bool) {
+    let Some(server) = Postgres::shared_or_skip("types", major).unwrap() else { return };
+    let (database, made) =
+        matrix(server, major, |name| unread || !UNREAD.contains(&name)).await;
+    let snapshot_mode = SnapshotMode::Initial;
+    let mut pipeline =
+        Pipeline::provisioned(Config { snapshot_mode, ..config(server, &database) }).await;
+    let mut running = pipeline.start().await;
+    running.until_current().await;
+    let client = server.connect(&database).await.unwrap();
+    for (index, name, _) in &made {
+        let again = format!("INSERT INTO \"odd \"\"types\"\"\".m{index} SELECT n + 1000, v FROM \"odd \"\"types\"\"\".m{index}");
+        client.batch_execute(&again).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    }
+    running.until_current().await;
+    let form = running.status.borrow().details.get("values").cloned();
+    assert_eq!(form.as_deref(), Some(if unread { "text" } else { "binary" }));
+    running.stop().await.unwrap();
+    let mut seen: BTreeMap<(String, i64), (Arc<TableSchema>, Value)> = BTreeMap::new();
+    let mut compared = 0;
+    for Change { schema, operation, after, .. } in pipeline.changes {
+        let row = after.unwrap().into_vec();
+        let [Value::Int(n), value] = row.as_slice() else { panic!("{row:?}") };
+        if operation == Operation::Snapshot {
+            let key = (schema.table.name.clone(), *n);
+            seen.insert(key, (schema, value.clone()));
+            continue;
+        }
+        let (schema_before, before) = &seen[&(schema.table.name.clone(), n - 1000)];
+        assert_eq!(*schema_before, schema);
+        assert!(same(before, value), "{} {n}: {before:?} became {value:?}", schema.columns[1].native_type);
+        compared += 1;
+    }
+    assert_eq!(compared, made.iter().map(|(_, _, rows)| rows).sum::<usize>());
+    assert_eq!(compared, seen.len());
+}
+
+#[tokio::test]
+async fn snapshot_and_binary_stream_give_the_same_on_15() {
+    both_phases_give_the_same_values_and_schemas(15, false).await;
+}
+
+#[tokio::test]
+async fn snapshot_and_text_stream_give_the_same_on_15() {
+    both_phases_give_the_same_values_and_schemas(15, true).await;
+}
+
+#[tokio::test]
+async fn snapshot_and_binary_stream_give_the_same_on_18() {
+    both_phases_give_the_same_values_and_schemas(18, false).await;
+}
+
+#[tokio::test]
+async fn snapshot_and_text_stream_give_the_same_on_18() {
+    both_phases_give_the_same_values_and_schemas(18, true).await;
 }
 
 fn decoder(type_oid: u32) -> Decoder {

@@ -1,6 +1,8 @@
 //! What an operator reads when a snapshot cannot be taken.
 
+use crate::error::ServerError;
 use cdc_core::{Error, Origin, Retry, TableId};
+use std::time::Duration;
 
 fn operator(code: &'static str, context: String, remedy: String) -> Error {
     Error::new(code, Origin::Source, Retry::AfterOperator, context).with_remedy(remedy)
@@ -46,11 +48,37 @@ pub(super) fn malformed(table: &TableId, what: &str) -> Error {
         .with_remedy("check that nothing between here and the server changes the connection's data")
 }
 
-pub(super) fn silent(table: &TableId, seconds: u64) -> Error {
-    let context = format!("the server sent nothing of {table} for {seconds} s");
+pub(super) fn silent(table: &TableId, limit: Duration) -> Error {
+    stalled(format!("the server sent nothing of {table} for {} s", limit.as_secs()))
+}
+
+pub(super) fn slow(doing: &str, limit: Duration) -> Error {
+    stalled(format!("the server took more than {} s to {doing}", limit.as_secs()))
+}
+
+fn stalled(context: String) -> Error {
     Error::new("CDC-1068", Origin::Source, Retry::Backoff, context).with_remedy(
-        "look for what blocks the session: SELECT * FROM pg_stat_activity WHERE application_name LIKE 'cdc/%';",
+        "look for what blocks the session: SELECT pid, pg_blocking_pids(pid), query FROM pg_stat_activity WHERE application_name LIKE 'cdc/%';",
     )
+}
+
+/// Somebody who alters a table, or waits to, stands in the way; all else is passed on.
+pub(super) fn not_locked(error: Error) -> Error {
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    let reported = error.source.as_ref().and_then(|cause| cause.downcast_ref::<ServerError>());
+    if reported.is_some_and(|reported| reported.code == LOCK_NOT_AVAILABLE) {
+        return Error::new(
+            "CDC-1069",
+            Origin::Source,
+            Retry::Backoff,
+            "a captured table is locked by another session that alters it or waits to",
+        )
+        .with_remedy(
+            "end that session: SELECT pid, query FROM pg_stat_activity WHERE pid IN (SELECT pid FROM pg_locks WHERE mode = 'AccessExclusiveLock');",
+        )
+        .with_source(error);
+    }
+    error
 }
 
 /// Says which table it was about.

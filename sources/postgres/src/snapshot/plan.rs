@@ -1,17 +1,18 @@
-//! Which tables a snapshot copies, in which words, and keeping their shape still meanwhile.
+//! Which tables a snapshot copies, and in which words.
 
-use super::{Request, failure};
+use super::{Request, failure, reader::Reader};
 use crate::{
     connection::{self, Sql},
     convert::Decoder,
     quote,
-    schema::{self, Catalog, CatalogTable, Published, within},
+    schema::{self, Catalog, CatalogTable, Generated, Published},
 };
 use cdc_core::{Result, TableId, TableSchema};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-/// Waiting for a lock on a table ends after this.
-pub(super) const LOCK_WAIT: &str = "30s";
 /// A statement that locks tables names no more than these.
 const LOCKED_AT_ONCE_MAX: usize = 500;
 
@@ -26,35 +27,32 @@ pub(super) struct Plan {
     pub(super) rows_estimated: Option<u64>,
 }
 
-/// A session that holds locks on the captured tables: rows come and go, their shape stays.
-pub(super) struct Keeper {
-    sql: Sql,
+/// What the catalog and the publication say about the captured tables.
+pub(super) struct Survey {
     catalog: Catalog,
     published: BTreeMap<TableId, Published>,
 }
 
-impl Keeper {
-    pub(super) async fn open(request: &Request<'_>) -> Result<Self> {
+impl Survey {
+    /// Reads the catalog once the reader has locked the tables, so that rows come and go while
+    /// they are copied, but their shape stays.
+    pub(super) async fn take(request: &Request<'_>, reader: &mut Reader) -> Result<Self> {
         let sql = connection::connect_sql(request.config).await?;
-        let begin = format!(
-            "SET lock_timeout = '{LOCK_WAIT}'; BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
-        );
-        within("begin a transaction", sql.batch_execute(&begin)).await?;
         let before = load(&sql, request).await?;
         for tables in before.tables.chunks(LOCKED_AT_ONCE_MAX) {
             let names: Vec<String> = tables.iter().map(locked).collect();
-            let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
-            within("lock the captured tables", sql.batch_execute(&lock)).await?;
+            reader.lock(&names.join(", ")).await?;
         }
         // What was read before the locks may have changed on the way to them.
         let mut catalog = load(&sql, request).await?;
-        let locked = |oid: u32| before.tables.iter().any(|table| table.oid == oid);
+        let oids: BTreeSet<u32> = before.tables.iter().map(|table| table.oid).collect();
+        let locked = |oid: u32| oids.contains(&oid);
         catalog.tables.retain(|table| locked(table.oid));
         let published = match request.publication {
             Some(name) => schema::published(&sql, name, catalog.server_version).await?,
             None => BTreeMap::new(),
         };
-        Ok(Self { sql, catalog, published })
+        Ok(Self { catalog, published })
     }
 
     /// Numbers of the tables.
@@ -62,8 +60,8 @@ impl Keeper {
         self.catalog.tables.iter().map(|table| table.oid)
     }
 
-    pub(super) fn plans(&self, request: &Request<'_>) -> Vec<Plan> {
-        debug_assert!(request.consistent_point.0 > 0, "a snapshot is of some moment");
+    /// How each table is copied, in the order of their names.
+    pub(super) fn plans(&self) -> Vec<Plan> {
         self.catalog.tables.iter().map(|table| self.plan(table)).collect()
     }
 
@@ -84,11 +82,6 @@ impl Keeper {
             as_text,
             rows_estimated: table.rows_estimated,
         }
-    }
-
-    /// Lets the tables go.
-    pub(super) async fn finish(self) -> Result<()> {
-        within("end a transaction", self.sql.batch_execute("COMMIT")).await
     }
 }
 
@@ -126,10 +119,12 @@ fn statement(table: &CatalogTable, as_text: &[bool], filter: Option<&str>) -> St
             if *as_text { format!("{name}::text") } else { name }
         })
         .collect();
-    let plain = !table.partitioned && filter.is_none() && !as_text.contains(&true);
+    let generated = table.captured_columns().any(|column| column.generated != Generated::No);
+    let cast = as_text.contains(&true);
+    let plain = !table.partitioned && filter.is_none() && !cast && !generated;
     let columns_text = columns.join(", ");
     if plain && !columns.is_empty() {
-        // The server copies a table faster than a query.
+        // The server copies a table faster than a query, but a query is less restricted.
         return format!("COPY {name} ({columns_text}) TO STDOUT (FORMAT binary)");
     }
     let only = if table.partitioned { "" } else { "ONLY " };

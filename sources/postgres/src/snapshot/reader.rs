@@ -4,7 +4,7 @@ use super::{
     Request, Stop,
     batches::Batches,
     failure,
-    plan::{Keeper, LOCK_WAIT, Plan},
+    plan::{Plan, Survey},
     tuples::{Tuples, TuplesError},
 };
 use crate::{
@@ -12,36 +12,60 @@ use crate::{
     protocol::Chunk,
     quote,
 };
+use bytes::Bytes;
 use cdc_core::{Result, TableId};
 use std::time::Duration;
 
 /// A COPY that sends nothing for so long hangs. A row filter may pass over many rows.
 const SILENCE_MAX: Duration = Duration::from_secs(30 * 60);
 
+/// Waiting for the lock on a table ends after this.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Any other statement is answered within this time.
+const STATEMENT_MAX: Duration = Duration::from_secs(60);
+
 pub(super) struct Reader {
     connection: RawConnection,
 }
 
 impl Reader {
-    pub(super) async fn open(request: &Request<'_>, keeper: &Keeper) -> Result<Self> {
-        let mut connection = RawConnection::open(request.config, Mode::Sql).await?;
-        let import = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}; \
-             SET LOCAL lock_timeout = '{LOCK_WAIT}'; SET LOCAL row_security = off",
-            quote::literal(request.snapshot_name)
-        );
-        // One by one: a snapshot can only be set by a statement of its own.
-        for statement in import.split("; ") {
-            connection.query("import the snapshot", statement).await?;
-        }
+    /// Opens a session that sees the exported snapshot.
+    pub(super) async fn open(request: &Request<'_>) -> Result<Self> {
+        let connection = RawConnection::open(request.config, Mode::Sql).await?;
         let mut reader = Self { connection };
-        reader.refuse_rewritten(keeper).await?;
+        let import = format!("SET TRANSACTION SNAPSHOT {}", quote::literal(request.snapshot_name));
+        let timeout = format!("SET LOCAL lock_timeout = '{}s'", LOCK_WAIT_MAX.as_secs());
+        // One by one: a snapshot can only be set by a statement of its own.
+        for statement in [
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            &import,
+            &timeout,
+            "SET LOCAL row_security = off",
+        ] {
+            reader.query("import the snapshot", statement).await?;
+        }
         Ok(reader)
     }
 
+    async fn query(&mut self, doing: &str, sql: &str) -> Result<Vec<Vec<Option<Bytes>>>> {
+        match tokio::time::timeout(STATEMENT_MAX, self.connection.query(doing, sql)).await {
+            Ok(rows) => rows,
+            Err(_) => Err(failure::slow(doing, STATEMENT_MAX)),
+        }
+    }
+
+    /// Keeps tables from being altered or dropped until the copy is complete. It has to be this
+    /// session: whoever waits to alter a table that another session has locked would let none of
+    /// our reads past.
+    pub(super) async fn lock(&mut self, tables: &str) -> Result<()> {
+        let lock = format!("LOCK TABLE {tables} IN ACCESS SHARE MODE");
+        let locked = self.query("lock the captured tables", &lock).await;
+        locked.map(|_| ()).map_err(failure::not_locked)
+    }
+
     /// A table that was rewritten or truncated since the snapshot looks empty to it.
-    async fn refuse_rewritten(&mut self, keeper: &Keeper) -> Result<()> {
-        let oids: Vec<String> = keeper.oids().map(|oid| oid.to_string()).collect();
+    pub(super) async fn refuse_rewritten(&mut self, survey: &Survey) -> Result<()> {
+        let oids: Vec<String> = survey.oids().map(|oid| oid.to_string()).collect();
         let query = format!(
             "WITH captured (oids) AS (SELECT '{{{}}}'::oid[]) \
              SELECT c.oid::regclass::text FROM pg_class AS c, captured \
@@ -51,8 +75,8 @@ impl Reader {
                     WHERE a.relid = ANY (captured.oids)))) ORDER BY 1",
             oids.join(",")
         );
-        let rows = self.connection.query("look for rewritten tables", &query).await?;
-        let name = |row: &Vec<Option<bytes::Bytes>>| {
+        let rows = self.query("look for rewritten tables", &query).await?;
+        let name = |row: &Vec<Option<Bytes>>| {
             row.first().cloned().flatten().map(|name| String::from_utf8_lossy(&name).into_owned())
         };
         let names: Vec<String> = rows.iter().filter_map(name).collect();
@@ -70,7 +94,7 @@ impl Reader {
         let started = self.connection.copy_out(&plan.statement);
         let started = tokio::time::timeout(SILENCE_MAX, started).await;
         started
-            .map_err(|_| failure::silent(table, SILENCE_MAX.as_secs()))?
+            .map_err(|_| failure::silent(table, SILENCE_MAX))?
             .map_err(|error| failure::in_table(error, table))?;
         let mut tuples = Tuples::new(plan);
         let mut rows = 0;
@@ -95,12 +119,12 @@ impl Reader {
     async fn next_chunk(&mut self, table: &TableId) -> Result<Option<Chunk>> {
         match tokio::time::timeout(SILENCE_MAX, self.connection.next_chunk()).await {
             Ok(chunk) => chunk.map_err(|error| failure::in_table(error, table)),
-            Err(_) => Err(failure::silent(table, SILENCE_MAX.as_secs())),
+            Err(_) => Err(failure::silent(table, SILENCE_MAX)),
         }
     }
 
     pub(super) async fn finish(mut self) -> Result<()> {
-        self.connection.query("end a transaction", "COMMIT").await.map(|_| ())
+        self.query("end a transaction", "COMMIT").await.map(|_| ())
     }
 }
 

@@ -106,14 +106,14 @@ const FLOAT: &[&str] = &[
 ];
 
 /// A type and literals of it. `NULL` is added to each.
-pub(super) fn matrix(server_version: u32) -> Vec<(&'static str, Vec<&'static str>)> {
+pub(super) fn matrix(major: u16) -> Vec<(&'static str, Vec<&'static str>)> {
     let mut matrix: Vec<(&str, &[&str])> = Vec::new();
     matrix.extend_from_slice(SCALARS);
     matrix.extend_from_slice(PRINTED);
     matrix.extend_from_slice(CONTAINERS);
     let mut matrix: Vec<(&str, Vec<&str>)> =
         matrix.into_iter().map(|(name, literals)| (name, literals.to_vec())).collect();
-    if server_version >= 170_000 {
+    if major >= 17 {
         matrix.push(("interval", vec!["'infinity'", "'-infinity'"]));
         matrix.push(("interval[]", vec!["'{infinity,-infinity,1 day}'"]));
     }
