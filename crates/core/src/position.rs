@@ -1,6 +1,6 @@
 //! Where a change sits in its source.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt;
 
 /// Where a change sits in its source: the place of its commit, then its number in the transaction.
@@ -8,9 +8,7 @@ use std::fmt;
 /// Positions only grow within a partition. Several changes share one commit, and on some databases
 /// one log address, so neither alone would tell two changes apart. Resume and deduplication compare
 /// nothing else. Only the source that made a position gives `commit` a meaning.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The commit's place in the database's log, as a number that grows from commit to commit.
     pub commit: u128,
@@ -66,6 +64,19 @@ impl std::str::FromStr for Position {
     }
 }
 
+/// As text: few readers of JSON take a number of 128 bits.
+impl Serialize for Position {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Position {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
 /// The text was not `hex:decimal`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a position: expected `commit:ordinal`, as in `1a2b3c:7`")]
@@ -88,6 +99,9 @@ mod tests {
         fn text_round_trips(commit: u128, ordinal: u64) {
             let position = Position::new(commit, ordinal);
             prop_assert_eq!(position.to_string().parse(), Ok(position));
+            let json = serde_json::to_string(&position).unwrap();
+            prop_assert_eq!(&json, &format!("\"{position}\""));
+            prop_assert_eq!(serde_json::from_str::<Position>(&json).unwrap(), position);
         }
     }
 }

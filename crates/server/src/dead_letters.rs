@@ -62,7 +62,11 @@ pub async fn list(
 ) -> Result<LetterPage> {
     let limit = limit.clamp(1, PAGE_LETTERS_MAX);
     let letters = store.list(sink_id, after, limit).await?;
-    let next = (letters.len() == limit).then(|| letters.last().map(|letter| letter.id)).flatten();
+    // A page is bounded by bytes too, so a short one says nothing about what follows.
+    let next = match letters.last() {
+        Some(last) if !store.list(sink_id, last.id, 1).await?.is_empty() => Some(last.id),
+        Some(_) | None => None,
+    };
     let dead_letters = letters.into_iter().map(listed).collect();
     Ok(LetterPage { dead_letters, next })
 }

@@ -2,9 +2,7 @@ use crate::{
     client::get,
     world::{problem, world},
 };
-use cdc_core::{
-    SchemaId, TableId, TableSchema, status::ConnectorState, store::SchemaStore as _,
-};
+use cdc_core::{SchemaId, TableId, TableSchema, status::ConnectorState, store::SchemaStore as _};
 use cdc_server::{METRICS, reference};
 use serde_json::json;
 

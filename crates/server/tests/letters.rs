@@ -3,6 +3,7 @@ use crate::{
     world::{letter, world},
 };
 use cdc_core::dead_letter::DeadLetterStore as _;
+use cdc_server::LetterPage;
 use serde_json::json;
 
 const LETTERS: &str = "/api/v1/pipelines/shop/dead-letters";
@@ -30,6 +31,16 @@ async fn letters_are_listed_by_sink_and_in_pages() {
     }
     assert_eq!(seen.len(), 6);
     assert!(seen.is_sorted());
+}
+
+#[tokio::test]
+async fn a_list_can_be_read_back_by_the_command_line() {
+    let world = world().await;
+    world.letters.park(vec![letter("a", 42)]).await.unwrap();
+    let listed = get(world.at, LETTERS).await.json();
+    let page: LetterPage = serde_json::from_value(listed).unwrap();
+    let kept = world.letters.list(None, 0, 1).await.unwrap();
+    assert_eq!(page.dead_letters[0].info, kept[0].info);
 }
 
 #[tokio::test]
