@@ -124,7 +124,8 @@ impl Timestamp {
     /// Microseconds since 1970; `None` when they do not fit, as infinity does not.
     #[must_use]
     pub fn to_micros(self) -> Option<i64> {
-        self.seconds.checked_mul(1_000_000)?.checked_add(i64::from(self.nanos / 1_000))
+        let micros = i128::from(self.seconds) * 1_000_000 + i128::from(self.nanos / 1_000);
+        i64::try_from(micros).ok()
     }
 
     /// Is this one of the two infinities?
