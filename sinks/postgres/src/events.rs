@@ -51,7 +51,7 @@ impl Events {
             session,
             memory_bytes: context.memory_bytes,
             batch_size: usize::try_from(config.batch_size).unwrap_or(usize::MAX),
-            encoder: Encoder::new(&context.topic_prefix),
+            encoder: Encoder::new(&context.topic_prefix).with_database(&context.database),
             table: Table::new(layout, false),
         })
     }

@@ -97,6 +97,7 @@ pub(crate) async fn target() -> Target {
 
 pub(crate) fn context() -> SinkContext {
     SinkContext {
+        database: "shop".to_owned(),
         pipeline_id: "shop".into(),
         sink_id: "copy".into(),
         topic_prefix: "cdc".into(),
