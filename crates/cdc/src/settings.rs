@@ -65,6 +65,7 @@ impl Settings {
             pipeline_id: self.id().to_owned(),
             sink_id: sink_id.to_owned(),
             topic_prefix: self.pipeline.head.topic_prefix.clone(),
+            database: self.pipeline.source.database().to_owned(),
             memory_bytes: budget / 4,
         }
     }
@@ -193,5 +194,67 @@ fn error_text(error: io::Error) -> io::Error {
         }
         io::ErrorKind::IsADirectory => io::Error::new(error.kind(), "it is a directory"),
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(source: &str, sink: &str, platform: &str) -> Outcome<Settings> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: String| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path
+        };
+        let pipeline = format!(
+            "pipeline_id: p\nsource: {{database: d{source}}}\n\
+             sinks: [{{sink_id: out, sink_type: file, file: {{path: x}}{sink}}}]\n"
+        );
+        let platform_config = Some(write("f.yaml", platform.to_owned()));
+        let platform = PlatformArgs { platform_config, data_dir: None };
+        Files { pipeline: write("p.yaml", pipeline), platform }.load()
+    }
+
+    fn slot(settings: &Settings) -> &str {
+        let SourceConfig::Postgres(config) = &settings.pipeline.source;
+        &config.slot_name
+    }
+
+    #[test]
+    fn the_platform_supplies_the_slot_that_the_pipeline_does_not_name() {
+        let platform = "wal_reader: {slot_name: theirs, status_interval_seconds: 7}";
+        let settings = load("", "", platform).expect("valid");
+        assert_eq!(slot(&settings), "theirs");
+        let SourceConfig::Postgres(config) = &settings.pipeline.source;
+        assert_eq!(config.status_interval_seconds, 7);
+        let settings = load(", slot_name: ours", "", platform).expect("valid");
+        assert_eq!(slot(&settings), "ours");
+        assert_eq!(slot(&load("", "", "").expect("valid")), "cdc_slot");
+    }
+
+    #[test]
+    fn a_refused_change_stops_its_sink_where_dead_letters_are_off() {
+        let policy = |sink, platform| load("", sink, platform).expect("valid").sinks[0].on_rejected;
+        assert_eq!(policy("", ""), OnRejected::Park);
+        assert_eq!(policy("", "dlq: {enabled: false}"), OnRejected::Stop);
+        assert_eq!(policy(", on_error: skip", "dlq: {enabled: false}"), OnRejected::Skip);
+    }
+
+    #[test]
+    fn a_sinks_own_retry_keys_override_and_must_fit_those_of_the_platform() {
+        let settings = load("", ", retry: {max_attempts: 9}", "retry: {max_wait_seconds: 5}");
+        let retry = settings.expect("valid").sinks[0].retry;
+        assert_eq!((retry.max_attempts, retry.max_wait.as_secs()), (9, 5));
+        let clash = load("", ", retry: {initial_wait_seconds: 9}", "retry: {max_wait_seconds: 5}");
+        let Err(failure) = clash else { panic!("they clash") };
+        assert_eq!(failure.exit_code(), 2);
+        assert!(failure.to_string().contains("`retry` of sink `out`"), "{failure}");
+    }
+
+    #[test]
+    fn a_disabled_sink_is_checked_but_not_run() {
+        assert!(load("", ", enabled: false", "").expect("valid").sinks.is_empty());
     }
 }

@@ -13,6 +13,8 @@ pub struct SinkContext {
     pub sink_id: String,
     /// First part of every topic name.
     pub topic_prefix: String,
+    /// Name of the database that is captured.
+    pub database: String,
     /// How many bytes the sink may hold in memory.
     pub memory_bytes: usize,
 }

@@ -17,6 +17,8 @@ pub struct PipelineSpec {
     pub pipeline_id: String,
     /// First part of every topic name.
     pub topic_prefix: String,
+    /// Name of the database that is captured.
+    pub database: String,
     /// Where changes come from.
     pub source: SharedSourceConnector,
     /// Where they go; disabled sinks are not in here.

@@ -59,7 +59,7 @@ impl SinkConnector for Connector {
     }
 
     async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
-        let lines = Lines::new(&context.topic_prefix);
+        let lines = Lines::new(&context.topic_prefix, &context.database);
         let clock = Arc::clone(&self.clock);
         if self.config.is_standard_output() {
             return Ok(Box::new(stream::Session::new(std::io::stdout(), lines, clock)));

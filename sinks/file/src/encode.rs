@@ -12,8 +12,8 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    pub(crate) fn new(topic_prefix: &str) -> Self {
-        Self { encoder: Encoder::new(topic_prefix) }
+    pub(crate) fn new(topic_prefix: &str, database: &str) -> Self {
+        Self { encoder: Encoder::new(topic_prefix).with_database(database) }
     }
 
     /// Appends the change's line. After an error `out` is as it was.
@@ -73,7 +73,7 @@ mod tests {
     fn a_line_is_one_json_object_and_says_where_its_change_sits() {
         let mut generator = Generator::new(1);
         generator.add_table_of_every_type(TableId::new("public", "t\n"));
-        let mut lines = Lines::new("cdc");
+        let mut lines = Lines::new("cdc", "shop");
         for delivered in delivered(generator.transactions(30, 3), Offset(5)) {
             let mut out = b"before\n".to_vec();
             lines.append(&delivered, 3, UNIX_EPOCH, &mut out).unwrap();

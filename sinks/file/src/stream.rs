@@ -110,7 +110,7 @@ mod tests {
 
     impl Pipe {
         fn session(&self) -> Session<Self> {
-            Session::new(self.clone(), Lines::new("cdc"), Arc::new(SystemClock))
+            Session::new(self.clone(), Lines::new("cdc", "shop"), Arc::new(SystemClock))
         }
     }
 

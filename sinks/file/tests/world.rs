@@ -76,6 +76,7 @@ impl World {
 
 pub(crate) fn context(pipeline_id: &str) -> SinkContext {
     SinkContext {
+        database: "shop".to_owned(),
         pipeline_id: pipeline_id.to_owned(),
         sink_id: "out".to_owned(),
         topic_prefix: "cdc".to_owned(),

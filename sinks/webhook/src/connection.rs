@@ -70,7 +70,8 @@ impl SinkConnector for Connector {
             clock: Arc::clone(&self.clock),
         };
         let lanes = usize::try_from(config.concurrency).unwrap_or(1);
-        Ok(Box::new(Session::new(target, Encoder::new(&context.topic_prefix), lanes)))
+        let encoder = Encoder::new(&context.topic_prefix).with_database(&context.database);
+        Ok(Box::new(Session::new(target, encoder, lanes)))
     }
 }
 

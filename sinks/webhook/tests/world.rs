@@ -240,6 +240,7 @@ pub(crate) fn with(config: &Config, more: &Json) -> Config {
 
 pub(crate) fn context() -> SinkContext {
     SinkContext {
+        database: "shop".to_owned(),
         pipeline_id: "shop".to_owned(),
         sink_id: "hook".to_owned(),
         topic_prefix: "cdc".to_owned(),

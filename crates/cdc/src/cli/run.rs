@@ -82,6 +82,7 @@ fn spec(
     PipelineSpec {
         pipeline_id: settings.id().to_owned(),
         topic_prefix: settings.pipeline.head.topic_prefix.clone(),
+        database: settings.pipeline.source.database().to_owned(),
         source: Arc::clone(&settings.source),
         sinks: settings.sinks.clone(),
         transport,

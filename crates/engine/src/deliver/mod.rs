@@ -52,6 +52,7 @@ pub(crate) async fn supervise(
         pipeline_id: shared.spec.pipeline_id.clone(),
         sink_id: spec.sink_id.clone(),
         topic_prefix: shared.spec.topic_prefix.clone(),
+        database: shared.spec.database.clone(),
         memory_bytes: shared.sink_bytes() / 2,
     };
     let seed = shared.spec.seed.wrapping_add(index as u64 + 1);

@@ -92,6 +92,7 @@ impl World {
         let spec = PipelineSpec {
             pipeline_id: "simulated".into(),
             topic_prefix: "cdc".into(),
+            database: "simulated".into(),
             source: Arc::new(ScriptedConnector {
                 history: self.history.clone(),
                 dice: dice.clone(),
