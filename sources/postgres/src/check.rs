@@ -65,7 +65,9 @@ async fn look(
 fn judge_version(version: &str) -> Finding {
     let what = format!("the server is PostgreSQL {version}");
     match crate::replication::major_version(version) {
-        Some(major) if major < MAJOR_MIN => Finding::error(what, "upgrade to PostgreSQL 14 or later"),
+        Some(major) if major < MAJOR_MIN => {
+            Finding::error(what, "upgrade to PostgreSQL 14 or later")
+        }
         Some(major) if major > MAJOR_TESTED => Finding::warning(
             what,
             format!("this version of cdc was tested with PostgreSQL {MAJOR_MIN} to {MAJOR_TESTED}"),

@@ -247,7 +247,10 @@ mod tests {
         let config: Config = serde_json::from_str(r#"{"database":"shop"}"#).unwrap();
         config.validate().unwrap();
         assert_eq!((config.server().as_str(), config.port), ("localhost:5432", 5432));
-        assert_eq!((config.username.as_str(), config.password.expose()), ("cdc_user", "cdc_password"));
+        assert_eq!(
+            (config.username.as_str(), config.password.expose()),
+            ("cdc_user", "cdc_password")
+        );
         assert_eq!(config.application_name(), "cdc/cdc_slot");
         serde_json::from_str::<Config>("{}").unwrap_err();
         serde_json::from_str::<Config>(r#"{"database":"shop","slot":"x"}"#).unwrap_err();

@@ -9,10 +9,11 @@ mod raw;
 mod socket;
 mod sql;
 mod startup;
+mod tcp;
 mod wire;
 
-pub use raw::{Mode, RawConnection};
-pub use sql::{Sql, connect_sql};
+pub(crate) use raw::{Mode, RawConnection};
+pub(crate) use sql::{Sql, connect_sql};
 
 pub(crate) use raw::stream_end;
 pub(crate) use sql::{SharedSql, bounded};

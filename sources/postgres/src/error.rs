@@ -2,7 +2,7 @@
 
 mod server;
 
-pub use server::{ServerError, from_server, from_sql};
+pub(crate) use server::{ServerError, from_server, from_sql};
 
 use crate::{config::Config, position::Lsn};
 use cdc_core::{Error, Origin, Retry};
@@ -173,10 +173,7 @@ pub(crate) fn server_behind(config: &Config, current: Lsn, resume: Lsn) -> Error
     )
 }
 
-pub(crate) fn publication(
-    context: impl Into<String>,
-    remedy: impl Into<String>,
-) -> Error {
+pub(crate) fn publication(context: impl Into<String>, remedy: impl Into<String>) -> Error {
     operator("CDC-1020", context, remedy)
 }
 
@@ -253,7 +250,11 @@ pub(crate) fn statement_timeout(config: &Config, doing: &str, limit: Duration) -
 pub(crate) fn binding_failed(config: &Config, cause: io::Error) -> Error {
     operator(
         "CDC-1002",
-        format!("PostgreSQL at {} could not prove that it knows the password of role {}", config.server(), config.username),
+        format!(
+            "PostgreSQL at {} could not prove that it knows the password of role {}",
+            config.server(),
+            config.username
+        ),
         "check source.password, and that nothing stands between here and the server",
     )
     .with_source(cause)

@@ -83,7 +83,7 @@ impl<'de> Deserialize<'de> for Lsn {
 
 /// The position of a snapshot's row: `ordinal` counts from 1 through all tables of the snapshot.
 #[must_use]
-pub fn snapshot_position(consistent_point: Lsn, ordinal: u64) -> Position {
+pub(crate) fn snapshot_position(consistent_point: Lsn, ordinal: u64) -> Position {
     Position::new(consistent_point.commit().saturating_sub(1), ordinal)
 }
 

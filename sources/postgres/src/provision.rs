@@ -25,7 +25,9 @@ pub(crate) async fn provision(config: &Config, selection: &Selection) -> Result<
     let mut said = Vec::new();
     let tables = captured_tables(config, selection, &client, &mut said).await?;
     if !config.snapshot_mode.streams() {
-        said.push("snapshot_mode is initial_only: no slot and no publication are needed".to_owned());
+        said.push(
+            "snapshot_mode is initial_only: no slot and no publication are needed".to_owned(),
+        );
         return Ok(said);
     }
     let wal_level = setting(config, &client, "wal_level").await?;
@@ -49,7 +51,10 @@ pub(crate) async fn provision(config: &Config, selection: &Selection) -> Result<
             return Err(error::slot_lost(&config.slot_name));
         }
         Some(slot) => {
-            said.push(format!("replication slot {} exists, at {}", config.slot_name, slot.confirmed));
+            said.push(format!(
+                "replication slot {} exists, at {}",
+                config.slot_name, slot.confirmed
+            ));
         }
     }
     Ok(said)

@@ -30,34 +30,34 @@ const MAJOR_WITH_FAILOVER: u32 = 17;
 const MAJOR_WITH_OPTION_LIST: u32 = 15;
 
 /// A session that takes replication commands.
-pub struct ReplicationClient {
+pub(crate) struct ReplicationClient {
     connection: RawConnection,
     major: u32,
 }
 
 /// Who the server is and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct System {
+pub(crate) struct System {
     /// Its identity since `initdb`, shared with its standbys.
-    pub identifier: String,
+    pub(crate) identifier: String,
     /// Its timeline; grows when a standby takes over.
-    pub timeline: u32,
+    pub(crate) timeline: u32,
     /// End of its log.
-    pub position: Lsn,
+    pub(crate) position: Lsn,
 }
 
 /// A snapshot that lives as long as the session that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExportedSnapshot {
+pub(crate) struct ExportedSnapshot {
     /// The snapshot holds every transaction that was committed before this address, and no other.
-    pub consistent_point: Lsn,
+    pub(crate) consistent_point: Lsn,
     /// The name for `SET TRANSACTION SNAPSHOT`.
-    pub snapshot_name: String,
+    pub(crate) snapshot_name: String,
 }
 
 impl ReplicationClient {
     /// Opens a session and checks that the server's version is supported.
-    pub async fn open(config: &Config) -> Result<Self> {
+    pub(crate) async fn open(config: &Config) -> Result<Self> {
         let connection = RawConnection::open(config, Mode::Replication).await?;
         let version = connection.parameter("server_version").unwrap_or("unknown").to_owned();
         match major_version(&version) {
@@ -68,18 +68,18 @@ impl ReplicationClient {
 
     /// Number of the server process behind the session.
     #[must_use]
-    pub fn backend(&self) -> i32 {
+    pub(crate) fn backend(&self) -> i32 {
         self.connection.backend()
     }
 
     /// The server's version as it prints it.
     #[must_use]
-    pub fn server_version(&self) -> &str {
+    pub(crate) fn server_version(&self) -> &str {
         self.connection.parameter("server_version").unwrap_or("unknown")
     }
 
     /// Asks the server who it is.
-    pub async fn identify(&mut self) -> Result<System> {
+    pub(crate) async fn identify(&mut self) -> Result<System> {
         let rows = self.command("identify itself", "IDENTIFY_SYSTEM").await?;
         let row = rows.first().map(Vec::as_slice).unwrap_or_default();
         let system = (|| {
@@ -93,7 +93,7 @@ impl ReplicationClient {
     }
 
     /// Creates the slot that keeps the log for a pipeline, and returns where it starts.
-    pub async fn create_slot(&mut self, slot: &str) -> Result<Lsn> {
+    pub(crate) async fn create_slot(&mut self, slot: &str) -> Result<Lsn> {
         let options = match self.major {
             MAJOR_WITH_FAILOVER.. => "(SNAPSHOT 'nothing', FAILOVER)",
             MAJOR_WITH_OPTION_LIST.. => "(SNAPSHOT 'nothing')",
@@ -107,7 +107,7 @@ impl ReplicationClient {
     }
 
     /// Creates a slot that lives as long as this session, and exports the snapshot at its start.
-    pub async fn create_temporary_slot(&mut self) -> Result<ExportedSnapshot> {
+    pub(crate) async fn create_temporary_slot(&mut self) -> Result<ExportedSnapshot> {
         let slot = format!("cdc_snapshot_{:016x}", rand::rng().random::<u64>());
         let options = match self.major {
             MAJOR_WITH_OPTION_LIST.. => "(SNAPSHOT 'export')",
@@ -138,7 +138,7 @@ impl ReplicationClient {
     }
 
     /// Starts streaming from a slot: everything that commits at `from` or later.
-    pub async fn start(
+    pub(crate) async fn start(
         mut self,
         slot: &str,
         publication: &str,
@@ -170,11 +170,9 @@ impl ReplicationClient {
             tokio::time::timeout(COMMAND_SECONDS_MAX, self.connection.query(doing, command)).await;
         match outcome {
             Ok(outcome) => outcome,
-            Err(_) => Err(error::statement_timeout(
-                self.connection.config(),
-                doing,
-                COMMAND_SECONDS_MAX,
-            )),
+            Err(_) => {
+                Err(error::statement_timeout(self.connection.config(), doing, COMMAND_SECONDS_MAX))
+            }
         }
     }
 
@@ -197,7 +195,7 @@ pub(crate) fn major_version(version: &str) -> Option<u32> {
 }
 
 /// A session that streams.
-pub struct ReplicationStream {
+pub(crate) struct ReplicationStream {
     connection: RawConnection,
 }
 
@@ -218,6 +216,15 @@ impl ReplicationStream {
     /// Does waiting before a read let more data gather?
     pub(crate) fn gathers(&self) -> bool {
         self.connection.gathers()
+    }
+
+    /// Lets data gather for a while.
+    pub(crate) async fn gather(&mut self, time: Duration) -> Result<()> {
+        if let Err(cause) = self.connection.wire().stop_listening() {
+            return Err(self.connection.lost(cause));
+        }
+        tokio::time::sleep(time).await;
+        Ok(())
     }
 
     /// Tells the server how far we are; `ping` asks for a keepalive in return.
@@ -246,13 +253,20 @@ impl ReplicationStream {
     }
 
     /// What a message that is no data means for the stream: nothing, or its end.
-    pub(crate) fn control(&self, chunk: &Chunk, tag: u8, payload: std::ops::Range<usize>) -> Result<()> {
+    pub(crate) fn control(
+        &self,
+        chunk: &Chunk,
+        tag: u8,
+        payload: std::ops::Range<usize>,
+    ) -> Result<()> {
         let config = self.connection.config();
         if tag == ERROR_RESPONSE_TAG {
             let start = payload.start.saturating_sub(5);
             let mut message = BytesMut::from(chunk.bytes.slice(start..payload.end));
             let lost = |cause| self.connection.lost(cause);
-            if let Some(Message::ErrorResponse(body)) = Message::parse(&mut message).map_err(lost)? {
+            if let Some(Message::ErrorResponse(body)) =
+                Message::parse(&mut message).map_err(lost)?
+            {
                 let reported = ServerError::parse(body.fields()).map_err(lost)?;
                 return Err(from_server(config, "go on streaming", reported));
             }

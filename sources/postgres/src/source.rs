@@ -56,11 +56,7 @@ struct Departure {
 }
 
 impl PostgresSource {
-    pub(crate) fn new(
-        config: Arc<Config>,
-        selection: Arc<Selection>,
-        memory: Arc<Memory>,
-    ) -> Self {
+    pub(crate) fn new(config: Arc<Config>, selection: Arc<Selection>, memory: Arc<Memory>) -> Self {
         Self { config, selection, memory }
     }
 }
@@ -119,7 +115,11 @@ impl PostgresSource {
         match begin {
             Begin::Stream { from, recorded } => {
                 if let Some(resume) = resume.filter(|resume| resume.timeline != system.timeline) {
-                    tracing::warn!(before = resume.timeline, now = system.timeline, "server changed its timeline");
+                    tracing::warn!(
+                        before = resume.timeline,
+                        now = system.timeline,
+                        "server changed its timeline"
+                    );
                 }
                 Ok(Some(Departure { resume: Resume { lsn: from, ..state }, recorded }))
             }
@@ -130,7 +130,8 @@ impl PostgresSource {
                 let point =
                     self.snapshot(context, reporter, &mut replication, &state, start_over).await?;
                 let Some(lsn) = point else { return Ok(None) };
-                let phase = if config.snapshot_mode.streams() { Phase::Stream } else { Phase::Done };
+                let phase =
+                    if config.snapshot_mode.streams() { Phase::Stream } else { Phase::Done };
                 let resume = Resume { phase, lsn, ..state };
                 if !beat(context, lsn, resume.to_bytes()).await {
                     return Ok(None);
@@ -195,6 +196,9 @@ impl PostgresSource {
         tracing::info!(consistent_point = %exported.consistent_point, "snapshot begins");
         let resume =
             Resume { phase: Phase::Snapshot, lsn: exported.consistent_point, ..state.clone() };
+        if !start_over && !announce(context, resume.to_bytes()).await {
+            return Ok(None);
+        }
         let publication =
             config.snapshot_mode.streams().then_some(config.publication_name.as_str());
         let request = snapshot::Request {
@@ -248,16 +252,10 @@ impl PostgresSource {
             let form = if binary { "binary" } else { "text" };
             reporter.details(BTreeMap::from([("values".to_owned(), form.to_owned())]));
             tracing::info!(from = %resume.lsn, values = form, "stream begins");
-            let start = Start {
-                resume: resume.clone(),
-                skip_through,
-                recorded,
-                status_interval,
-                binary,
-            };
+            let start =
+                Start { resume: resume.clone(), skip_through, recorded, status_interval, binary };
             tables.reconnect();
-            let mut follower =
-                Follower::new(config, context, reporter, &mut tables, stream, start);
+            let mut follower = Follower::new(config, context, reporter, &mut tables, stream, start);
             match follower.run().await? {
                 Ended::Stopped => return Ok(()),
                 Ended::NeedsText { from, skip_through: handed_over, recorded: confirmed } => {
@@ -294,9 +292,21 @@ impl PostgresSource {
     }
 }
 
+/// Has it recorded that a snapshot begins, before the first row of it goes out: a snapshot that is cut
+/// short must be known to have begun, so that the next one empties the tables first. `false` when the
+/// pipeline is gone.
+async fn announce(context: &SourceContext, resume: Bytes) -> bool {
+    let end = Position::default();
+    let batch = ChangeBatch { changes: Vec::new(), end, resume, size_bytes: 0 };
+    if context.out.send(batch).await.is_err() {
+        return false;
+    }
+    let mut durable = context.durable.clone();
+    durable.wait_for(Option::is_some).await.is_ok()
+}
+
 /// Sends a heartbeat; `false` when the pipeline is gone.
 async fn beat(context: &SourceContext, lsn: Lsn, resume: Bytes) -> bool {
-    let batch =
-        ChangeBatch { changes: Vec::new(), end: lsn.heartbeat(), resume, size_bytes: 0 };
+    let batch = ChangeBatch { changes: Vec::new(), end: lsn.heartbeat(), resume, size_bytes: 0 };
     context.out.send(batch).await.is_ok()
 }

@@ -122,7 +122,10 @@ async fn foreign_slots_and_publications_are_left_alone() {
         let (name, client) = database(server, "CREATE TABLE t (id int PRIMARY KEY)").await;
         let base = config(server, &name);
         client
-            .query_one("SELECT pg_create_logical_replication_slot($1::text::name, 'test_decoding')", &[&base.slot_name])
+            .query_one(
+                "SELECT pg_create_logical_replication_slot($1::text::name, 'test_decoding')",
+                &[&base.slot_name],
+            )
             .await
             .unwrap();
         let connector = Connector::new(base.clone()).unwrap();

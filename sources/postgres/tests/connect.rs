@@ -27,11 +27,23 @@ async fn a_wrong_door_says_which_one_it_was() {
         let password = Secret::new("wrong");
         let cases = [
             (Config { password, ..base.clone() }, "CDC-1002", Retry::AfterOperator),
-            (Config { username: "nobody".to_owned(), ..base.clone() }, "CDC-1002", Retry::AfterOperator),
-            (Config { database: "absent".to_owned(), ..base.clone() }, "CDC-1004", Retry::AfterOperator),
+            (
+                Config { username: "nobody".to_owned(), ..base.clone() },
+                "CDC-1002",
+                Retry::AfterOperator,
+            ),
+            (
+                Config { database: "absent".to_owned(), ..base.clone() },
+                "CDC-1004",
+                Retry::AfterOperator,
+            ),
             (Config { port: 1, ..base.clone() }, "CDC-1001", Retry::Backoff),
             (Config { host: "/nowhere".to_owned(), ..base.clone() }, "CDC-1001", Retry::Backoff),
-            (Config { host: "no.such.host.invalid".to_owned(), ..base.clone() }, "CDC-1001", Retry::Backoff),
+            (
+                Config { host: "no.such.host.invalid".to_owned(), ..base.clone() },
+                "CDC-1001",
+                Retry::Backoff,
+            ),
         ];
         for (config, code, retry) in cases {
             let error = refused(config).await;
@@ -96,8 +108,10 @@ async fn every_encryption_mode_does_what_it_says() {
             tls: TlsConfig { mode, ca_file: Some(server.ca_file()), ..TlsConfig::default() },
             ..base.clone()
         };
-        let plain =
-            Config { tls: TlsConfig { mode: Mode::Disable, ..TlsConfig::default() }, ..base.clone() };
+        let plain = Config {
+            tls: TlsConfig { mode: Mode::Disable, ..TlsConfig::default() },
+            ..base.clone()
+        };
         let cases = [
             (plain, false),
             (base.clone(), true),
@@ -118,14 +132,16 @@ async fn every_encryption_mode_does_what_it_says() {
             running.stop().await.unwrap();
         }
         let proxy = Proxy::start("127.0.0.3", server).await;
-        let elsewhere = Config { host: proxy.host.clone(), port: proxy.port, ..tls(Mode::VerifyFull) };
+        let elsewhere =
+            Config { host: proxy.host.clone(), port: proxy.port, ..tls(Mode::VerifyFull) };
         assert_eq!(refused(elsewhere.clone()).await.code, "CDC-1107");
         let unverified = Config {
             tls: TlsConfig { mode: Mode::VerifyFull, ..TlsConfig::default() },
             ..base.clone()
         };
         assert_eq!(refused(unverified).await.code, "CDC-1106");
-        let chain_only = Config { host: proxy.host.clone(), port: proxy.port, ..tls(Mode::VerifyCa) };
+        let chain_only =
+            Config { host: proxy.host.clone(), port: proxy.port, ..tls(Mode::VerifyCa) };
         Connector::new(chain_only).unwrap().current_position().await.unwrap();
     }
 }
@@ -167,16 +183,20 @@ async fn a_server_without_encryption_is_refused_only_where_encryption_is_require
 
     // The older kinds of authentication, and the server's socket.
     client
-        .batch_execute("SET password_encryption = 'md5'; CREATE ROLE old SUPERUSER LOGIN PASSWORD 'p'")
+        .batch_execute(
+            "SET password_encryption = 'md5'; CREATE ROLE old SUPERUSER LOGIN PASSWORD 'p'",
+        )
         .await
         .unwrap();
     let file = server.data_directory().join("pg_hba.conf");
     let rules = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, format!("host all old 127.0.0.1/32 md5\nlocal all old password\n{rules}"))
-        .unwrap();
+    std::fs::write(
+        &file,
+        format!("host all old 127.0.0.1/32 md5\nlocal all old password\n{rules}"),
+    )
+    .unwrap();
     client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
-    let old =
-        Config { username: "old".to_owned(), password: Secret::new("p"), ..base };
+    let old = Config { username: "old".to_owned(), password: Secret::new("p"), ..base };
     let socket = server.data_directory().display().to_string();
     for host in [old.host.clone(), socket] {
         let mut pipeline = Pipeline::provisioned(Config { host, ..old.clone() }).await;

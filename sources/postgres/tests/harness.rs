@@ -70,13 +70,7 @@ impl Pipeline {
     }
 
     pub(crate) fn new(connector: Connector) -> Self {
-        Self {
-            connector,
-            changes: Vec::new(),
-            end: Position::default(),
-            resume: None,
-            repeated: 0,
-        }
+        Self { connector, changes: Vec::new(), end: Position::default(), resume: None, repeated: 0 }
     }
 
     /// The same pipeline with another connector, as after a change of the configuration.

@@ -188,8 +188,7 @@ async fn a_leftover_session_of_our_own_is_ended() {
         let (name, client) = database(server, "CREATE TABLE t (id int PRIMARY KEY)").await;
         let base = config(server, &name);
         let mut proxy = Proxy::start("127.0.0.2", server).await;
-        let through =
-            Config { host: proxy.host.clone(), port: proxy.port, ..base.clone() };
+        let through = Config { host: proxy.host.clone(), port: proxy.port, ..base.clone() };
         let mut pipeline = Pipeline::provisioned(through).await;
         let mut running = pipeline.start().await;
         client.batch_execute("INSERT INTO t VALUES (1)").await.unwrap();

@@ -60,10 +60,10 @@ async fn every_operation_arrives_with_what_the_server_logged() {
         );
         assert_eq!(changes[0].after, row([Value::Int(1), text("one"), amount.clone()]));
         assert_eq!(changes[1].after, row([Value::Int(2), Value::Null, Value::Null]));
-        assert_eq!((&changes[2].before, &changes[2].after), (
-            &None,
-            &row([Value::Int(1), text("uno"), amount])
-        ));
+        assert_eq!(
+            (&changes[2].before, &changes[2].after),
+            (&None, &row([Value::Int(1), text("uno"), amount]))
+        );
         let old_key = row([Value::Int(2), Value::Unchanged, Value::Unchanged]);
         assert_eq!(changes[3].before, old_key);
         assert_eq!(changes[3].after, row([Value::Int(3), Value::Null, Value::Null]));
@@ -78,7 +78,10 @@ async fn every_operation_arrives_with_what_the_server_logged() {
         assert_eq!(ordinals, [1, 2, 3, 4, 5, 6]);
         let schema = &changes[0].schema;
         assert!(changes.iter().all(|change| Arc::ptr_eq(&change.schema, schema)));
-        assert_eq!((schema.table.clone(), schema.key.clone()), (TableId::new("public", "t"), vec![0]));
+        assert_eq!(
+            (schema.table.clone(), schema.key.clone()),
+            (TableId::new("public", "t"), vec![0])
+        );
     }
 }
 
@@ -168,10 +171,7 @@ async fn partitions_appear_under_the_name_of_their_root() {
         let changes = &pipeline.changes;
         assert!(names(changes).iter().all(|name| name == "public.m"), "{:?}", names(changes));
         // A row that moves between partitions leaves one and enters the other.
-        assert_eq!(
-            operations(changes)[2..4],
-            [Operation::Delete, Operation::Insert]
-        );
+        assert_eq!(operations(changes)[2..4], [Operation::Delete, Operation::Insert]);
         assert_eq!(changes[1].after.as_ref().unwrap()[0], Value::Int(2));
         assert_eq!(changes.last().unwrap().operation, Operation::Truncate);
     }
@@ -187,8 +187,7 @@ async fn tables_without_a_key_and_with_odd_names_are_captured() {
                    CREATE TABLE left_out (v int)";
         let (name, client) = database(server, ddl).await;
         let tables = vec!["\"Odd.Name\".\"Tab le\"".to_owned(), "\"Odd.Name\".日*".to_owned()];
-        let mut pipeline =
-            Pipeline::provisioned(Config { tables, ..config(server, &name) }).await;
+        let mut pipeline = Pipeline::provisioned(Config { tables, ..config(server, &name) }).await;
         client
             .batch_execute(
                 "INSERT INTO left_out VALUES (0);
@@ -210,7 +209,10 @@ async fn tables_without_a_key_and_with_odd_names_are_captured() {
         assert_eq!(changes[2].before, row([Value::Int(1)]));
         assert_eq!(changes[3].before, row([Value::Int(2)]));
         // Update on a table without any identity is refused by the server itself.
-        client.batch_execute("UPDATE \"Odd.Name\".\"Tab le\" SET \"select\" = 'b'").await.unwrap_err();
+        client
+            .batch_execute("UPDATE \"Odd.Name\".\"Tab le\" SET \"select\" = 'b'")
+            .await
+            .unwrap_err();
     }
 }
 
@@ -261,7 +263,9 @@ async fn a_large_transaction_comes_in_pieces_and_ends_once() {
         let (name, client) = database(server, "CREATE TABLE t (id int PRIMARY KEY, v text)").await;
         let mut pipeline = Pipeline::provisioned(config(server, &name)).await;
         client
-            .batch_execute("INSERT INTO t SELECT n, repeat('x', 100) FROM generate_series(1, 50000) n")
+            .batch_execute(
+                "INSERT INTO t SELECT n, repeat('x', 100) FROM generate_series(1, 50000) n",
+            )
             .await
             .unwrap();
         client.batch_execute("INSERT INTO t VALUES (0, repeat('big', 7000000))").await.unwrap();
@@ -376,7 +380,9 @@ async fn a_blocked_pipeline_keeps_its_connection() {
         let base = config(server, &name);
         let mut pipeline = Pipeline::provisioned(base.clone()).await;
         client
-            .batch_execute("INSERT INTO t SELECT n, repeat('x', 500) FROM generate_series(1, 30000) n")
+            .batch_execute(
+                "INSERT INTO t SELECT n, repeat('x', 500) FROM generate_series(1, 30000) n",
+            )
             .await
             .unwrap();
         let pid = format!(

@@ -68,7 +68,10 @@ pub(super) async fn publication(
             Finding::ok(format!("publication {name} will be created"))
         } else {
             Finding::error(
-                format!("publication {name} does not exist, and role {} may not create it", config.username),
+                format!(
+                    "publication {name} does not exist, and role {} may not create it",
+                    config.username
+                ),
                 format!("run as the owner of the tables: {}", create_statement(config, &logged)),
             )
         });

@@ -26,8 +26,11 @@ pub(super) fn check(
             Finding::warning(what, remedy)
         });
     }
-    let unreadable: Vec<String> =
-        tables.iter().filter(|table| !table.readable).map(|table| quote::table(&table.table)).collect();
+    let unreadable: Vec<String> = tables
+        .iter()
+        .filter(|table| !table.readable)
+        .map(|table| quote::table(&table.table))
+        .collect();
     if !unreadable.is_empty() && config.snapshot_mode.reads_rows() {
         findings.push(Finding::error(
             format!("role {} may not read {}", config.username, unreadable.join(", ")),

@@ -25,7 +25,7 @@ const COPY_BOTH_RESPONSE_TAG: u8 = b'W';
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// Replication commands, and SQL besides. Occupies one of `max_wal_senders`.
     Replication,
     /// SQL.
@@ -33,7 +33,7 @@ pub enum Mode {
 }
 
 /// A session of our own, below any client library. Dropping it closes it.
-pub struct RawConnection {
+pub(crate) struct RawConnection {
     config: Box<Config>,
     wire: Wire,
     session: Session,
@@ -56,7 +56,7 @@ enum CopyState {
 
 impl RawConnection {
     /// Connects, authenticates and sets the session's settings.
-    pub async fn open(config: &Config, mode: Mode) -> Result<Self> {
+    pub(crate) async fn open(config: &Config, mode: Mode) -> Result<Self> {
         let application = config.application_name();
         let mut parameters = vec![
             ("user", config.username.as_str()),
@@ -67,8 +67,10 @@ impl RawConnection {
         if mode == Mode::Replication {
             parameters.push(("replication", "database"));
         }
-        let parameters: Vec<(String, String)> =
-            parameters.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let parameters: Vec<(String, String)> = parameters
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
         establish(config, |socket| {
             let parameters = parameters.clone();
             Box::pin(async move {
@@ -83,20 +85,14 @@ impl RawConnection {
 
     /// Number of the server process behind the session.
     #[must_use]
-    pub fn backend(&self) -> i32 {
+    pub(crate) fn backend(&self) -> i32 {
         self.session.backend
     }
 
     /// A setting that the server reported when the session started: `server_version`.
     #[must_use]
-    pub fn parameter(&self, name: &str) -> Option<&str> {
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         self.session.parameters.get(name).map(String::as_str)
-    }
-
-    /// Is the connection encrypted?
-    #[must_use]
-    pub fn is_encrypted(&self) -> bool {
-        self.wire.socket().is_encrypted()
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -112,12 +108,8 @@ impl RawConnection {
         self.wire.socket().gathers()
     }
 
-    /// Runs statements and returns the rows of the last one, as text.
-    pub async fn simple_query(&mut self, sql: &str) -> Result<Vec<Vec<Option<Bytes>>>> {
-        self.query("run a statement", sql).await
-    }
-
-    /// The same; `doing` names the purpose in an error: `read the catalog`.
+    /// Runs statements and returns the rows of the last one, as text. `doing` names the purpose in an
+    /// error: `read the catalog`.
     pub(crate) async fn query(
         &mut self,
         doing: &str,
@@ -159,7 +151,7 @@ impl RawConnection {
     }
 
     /// Starts `COPY … TO STDOUT`; [`next_chunk`](Self::next_chunk) reads it.
-    pub async fn copy_out(&mut self, sql: &str) -> Result<()> {
+    pub(crate) async fn copy_out(&mut self, sql: &str) -> Result<()> {
         self.send_query(sql).await?;
         let doing = "copy a table";
         let mut failure = None;
@@ -190,7 +182,7 @@ impl RawConnection {
 
     /// The next messages of a COPY; `None` once it is complete and the session takes statements
     /// again. Cancel-safe.
-    pub async fn next_chunk(&mut self) -> Result<Option<Chunk>> {
+    pub(crate) async fn next_chunk(&mut self) -> Result<Option<Chunk>> {
         loop {
             match std::mem::take(&mut self.copy) {
                 CopyState::Idle => return Ok(None),

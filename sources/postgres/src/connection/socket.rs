@@ -1,5 +1,6 @@
 //! A byte stream to the server: TCP or a unix socket, encrypted or not.
 
+use super::tcp::Tcp;
 use crate::{config::Config, error};
 use bytes::BytesMut;
 use cdc_core::Result;
@@ -34,9 +35,9 @@ pub(crate) enum Encryption {
 
 /// A connected byte stream.
 pub(crate) enum Socket {
-    Tcp(TcpStream),
+    Tcp(Tcp),
     Unix(UnixStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Tcp>>),
 }
 
 /// Connects, and agrees on encryption with the server.
@@ -55,7 +56,7 @@ pub(crate) async fn connect(config: &Config, encryption: Encryption) -> Result<S
         Encryption::Off => None,
     };
     match client {
-        None => Ok(Socket::Tcp(stream)),
+        None => Ok(Socket::Tcp(Tcp::new(stream))),
         Some(client) => encrypt(config, stream, TlsConnector::from(client)).await,
     }
 }
@@ -80,7 +81,9 @@ async fn encrypt(
     stream.write_all(&request).await.map_err(lost)?;
     match stream.read_u8().await.map_err(lost)? {
         b'S' => {}
-        b'N' if config.tls.mode == cdc_tls::Mode::Prefer => return Ok(Socket::Tcp(stream)),
+        b'N' if config.tls.mode == cdc_tls::Mode::Prefer => {
+            return Ok(Socket::Tcp(Tcp::new(stream)));
+        }
         b'N' => return Err(error::tls_not_offered(config)),
         _ => {
             return Err(lost(io::Error::new(
@@ -95,7 +98,7 @@ async fn encrypt(
             "set source.host to a name or an address, without a port".to_owned(),
         )
     })?;
-    let encrypted = connector.connect(name, stream).await;
+    let encrypted = connector.connect(name, Tcp::new(stream)).await;
     let encrypted = encrypted.map_err(|cause| error::tls_failed(config, cause))?;
     Ok(Socket::Tls(Box::new(encrypted)))
 }
@@ -120,6 +123,15 @@ impl Socket {
     /// Does waiting let more data gather? A unix socket's buffer is too small to gain from it.
     pub(crate) fn gathers(&self) -> bool {
         !matches!(self, Self::Unix(_))
+    }
+
+    /// Hears nothing of arriving data until the next read.
+    pub(crate) fn stop_listening(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.stop_listening(),
+            Self::Tls(stream) => stream.get_mut().0.stop_listening(),
+            Self::Unix(_) => Ok(()),
+        }
     }
 }
 

@@ -30,7 +30,7 @@ use tokio_postgres::{
 const SQL_SECONDS_MAX: Duration = Duration::from_secs(60);
 
 /// A session for queries. Dropping it closes it.
-pub struct Sql {
+pub(crate) struct Sql {
     client: Client,
     /// Holds the one task that moves the session's bytes; aborted on drop.
     _connection: JoinSet<()>,
@@ -45,7 +45,7 @@ impl Deref for Sql {
 }
 
 /// Opens a session for queries with the session settings that decoding relies on.
-pub async fn connect_sql(config: &Config) -> Result<Sql> {
+pub(crate) async fn connect_sql(config: &Config) -> Result<Sql> {
     let mut options = tokio_postgres::Config::new();
     options
         .user(&config.username)

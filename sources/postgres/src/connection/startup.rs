@@ -64,8 +64,7 @@ async fn authenticate(config: &Config, wire: &mut Wire) -> Result<()> {
             return expect_ok(config, wire).await;
         }
         Message::AuthenticationMd5Password(body) => {
-            let hash =
-                md5_hash(config.username.as_bytes(), password.as_bytes(), body.salt());
+            let hash = md5_hash(config.username.as_bytes(), password.as_bytes(), body.salt());
             send_password(config, wire, hash.as_bytes()).await?;
             return expect_ok(config, wire).await;
         }

@@ -41,6 +41,11 @@ impl Wire {
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
+    /// Lets data gather unheard until the next read or write.
+    pub(crate) fn stop_listening(&mut self) -> io::Result<()> {
+        self.socket.stop_listening()
+    }
+
     /// Waits for more bytes and says how many came. Cancel-safe: a cancelled call has lost nothing.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
         let missing = self.pending.saturating_sub(self.inbox.len());

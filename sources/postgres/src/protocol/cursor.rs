@@ -101,6 +101,10 @@ impl<'a> Cursor<'a> {
 
     /// Fails unless everything was read.
     pub(super) fn finish(&self) -> Result<(), Malformed> {
-        if self.remaining() == 0 { Ok(()) } else { Err(Malformed::new("it is longer than it says")) }
+        if self.remaining() == 0 {
+            Ok(())
+        } else {
+            Err(Malformed::new("it is longer than it says"))
+        }
     }
 }

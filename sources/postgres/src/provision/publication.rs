@@ -75,7 +75,8 @@ pub(crate) async fn look(config: &Config, client: &Client) -> Result<Option<Publ
 
 /// What creates the publication; also what an operator is told to type.
 pub(crate) fn create_statement(config: &Config, tables: &[CatalogTable]) -> String {
-    let list = if tables.is_empty() { String::new() } else { format!(" FOR TABLE {}", names(tables)) };
+    let list =
+        if tables.is_empty() { String::new() } else { format!(" FOR TABLE {}", names(tables)) };
     let publication = quote::identifier(&config.publication_name);
     format!("CREATE PUBLICATION {publication}{list} WITH ({OPTIONS});")
 }
@@ -99,11 +100,12 @@ pub(super) async fn ensure(
         return Ok(());
     };
     if !found.all_operations || !found.via_root {
-        let set =
-            format!("ALTER PUBLICATION {} SET ({OPTIONS});", quote::identifier(name));
+        let set = format!("ALTER PUBLICATION {} SET ({OPTIONS});", quote::identifier(name));
         if found.changeable {
             change(config, client, &set).await?;
-            said.push(format!("publication {name} publishes all operations and by partition root now"));
+            said.push(format!(
+                "publication {name} publishes all operations and by partition root now"
+            ));
         } else if !found.all_operations {
             return Err(error::publication(
                 format!("publication {name} does not publish every kind of change"),
@@ -129,7 +131,10 @@ pub(super) async fn ensure(
     );
     if !found.changeable {
         return Err(error::publication(
-            format!("publication {name} does not hold {} of the captured tables, and belongs to another role", missing.len()),
+            format!(
+                "publication {name} does not hold {} of the captured tables, and belongs to another role",
+                missing.len()
+            ),
             add,
         ));
     }
@@ -157,9 +162,11 @@ async fn create(config: &Config, client: &Client, tables: &[CatalogTable]) -> Re
 /// Runs a statement that an operator with more rights could run instead.
 async fn change(config: &Config, client: &Client, statement: &str) -> Result<()> {
     let doing = "change its publication";
-    bounded(config, doing, client.batch_execute(statement)).await.map_err(|error| match error.code {
-        "CDC-1008" => refused(config, statement, error),
-        _ => error,
+    bounded(config, doing, client.batch_execute(statement)).await.map_err(|error| {
+        match error.code {
+            "CDC-1008" => refused(config, statement, error),
+            _ => error,
+        }
     })
 }
 
@@ -179,11 +186,7 @@ fn refused(config: &Config, statement: &str, cause: Error) -> Error {
 }
 
 /// Removes the publication when it is ours.
-pub(super) async fn retire(
-    config: &Config,
-    client: &Client,
-    said: &mut Vec<String>,
-) -> Result<()> {
+pub(super) async fn retire(config: &Config, client: &Client, said: &mut Vec<String>) -> Result<()> {
     let name = &config.publication_name;
     match look(config, client).await? {
         None => said.push(format!("publication {name} does not exist")),

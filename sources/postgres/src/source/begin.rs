@@ -81,7 +81,9 @@ pub(super) fn decide(
             }
             Ok(Begin::Stream { from: resume.lsn, recorded: resume.lsn })
         }
-        Some(_) | None if mode.reads_rows() => Ok(Begin::Snapshot { start_over, renew_slot: false }),
+        Some(_) | None if mode.reads_rows() => {
+            Ok(Begin::Snapshot { start_over, renew_slot: false })
+        }
         Some(_) | None => Ok(Begin::Stream { from: slot.confirmed, recorded: slot.confirmed }),
     }
 }
@@ -129,7 +131,8 @@ mod tests {
 
     #[test]
     fn the_first_start_reads_rows_unless_told_otherwise() {
-        let first = |mode| decide(&config(mode), None, &system(100), Some(&slot(50)), true).unwrap();
+        let first =
+            |mode| decide(&config(mode), None, &system(100), Some(&slot(50)), true).unwrap();
         for mode in [SnapshotMode::Initial, SnapshotMode::WhenNeeded, SnapshotMode::Always] {
             assert_eq!(first(mode), SNAPSHOT);
         }

@@ -38,7 +38,10 @@ pub(super) async fn start_stream(
                     let leftover = ours.contains(&Some(holder.pid))
                         && holder.application == config.application_name();
                     if leftover && attempt >= PATIENT_TRIES {
-                        tracing::warn!(pid = holder.pid, "ending a leftover session that holds the slot");
+                        tracing::warn!(
+                            pid = holder.pid,
+                            "ending a leftover session that holds the slot"
+                        );
                         server::terminate(config, client, holder.pid).await?;
                     }
                     held = Some(error::slot_in_use(&config.slot_name, &holder));

@@ -127,7 +127,7 @@ impl<'a> Follower<'a> {
     /// Reads what is there at once; hands over when nothing is.
     async fn gather(&mut self) -> Result<Step> {
         if self.pace.puts_off() {
-            tokio::time::sleep(GATHER).await;
+            self.stream.gather(GATHER).await?;
         }
         let now = Instant::now();
         if self.gathered.is_empty() || self.pace.flows() && !self.pace.lingered(now) {
@@ -335,7 +335,8 @@ impl<'a> Follower<'a> {
             self.report(true).await?;
         } else {
             let durable = *self.context.durable.borrow();
-            answer(&mut self.stream, &mut self.rhythm, &mut self.confirmed, self.reporter, durable).await?;
+            answer(&mut self.stream, &mut self.rhythm, &mut self.confirmed, self.reporter, durable)
+                .await?;
         }
         self.heartbeat().await
     }

@@ -114,9 +114,8 @@ impl Rhythm {
 
     /// Is it time to ask an idle server where it stands?
     pub(super) fn ping_due(&self, now: Instant) -> bool {
-        let asked = self.pinged_at.is_some_and(|at| {
-            now.saturating_duration_since(at) < PING_INTERVAL
-        });
+        let asked =
+            self.pinged_at.is_some_and(|at| now.saturating_duration_since(at) < PING_INTERVAL);
         self.is_idle(now) && !asked
     }
 

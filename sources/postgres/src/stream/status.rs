@@ -158,13 +158,21 @@ impl SlotHealth {
     fn warning(&self, slot: &str) -> Option<String> {
         let remedy = "raise max_slot_wal_keep_size, or let the sinks catch up";
         match self.wal_status.as_str() {
-            "lost" => Some(format!("slot {slot} has lost its log: changes are missing from here on")),
+            "lost" => {
+                Some(format!("slot {slot} has lost its log: changes are missing from here on"))
+            }
             "unreserved" => Some(format!(
                 "slot {slot} loses its log at the server's next checkpoint (wal_status unreserved): {remedy}"
             )),
-            _ => self.safe_bytes.filter(|bytes| *bytes < SAFE_BYTES_MIN && *bytes < self.kept()).map(|bytes| {
-                format!("slot {slot} loses its log after {} MiB more (safe_wal_size): {remedy}", bytes.max(0) >> 20)
-            }),
+            _ => self
+                .safe_bytes
+                .filter(|bytes| *bytes < SAFE_BYTES_MIN && *bytes < self.kept())
+                .map(|bytes| {
+                    format!(
+                        "slot {slot} loses its log after {} MiB more (safe_wal_size): {remedy}",
+                        bytes.max(0) >> 20
+                    )
+                }),
         }
     }
 

@@ -8,11 +8,7 @@ use crate::{
 };
 use bytes::Bytes;
 use cdc_core::{Result, Row, TableId, TableSchema, Value};
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The catalog as it was read at the start is believed for so long; then a table is looked up.
@@ -66,12 +62,15 @@ impl Tables {
 
     pub(super) fn get(&self, oid: u32) -> Result<&Table> {
         let table = self.known.get(&oid);
-        table.ok_or_else(|| error::protocol(Malformed::new("a row of a table that was not announced")))
+        table.ok_or_else(|| {
+            error::protocol(Malformed::new("a row of a table that was not announced"))
+        })
     }
 
     /// Notes what the server announced. Says whether the table's rows can be read in binary form.
     pub(super) async fn announce(&mut self, relation: Relation) -> Result<bool> {
-        let namespace = if relation.namespace.is_empty() { "pg_catalog" } else { &relation.namespace };
+        let namespace =
+            if relation.namespace.is_empty() { "pg_catalog" } else { &relation.namespace };
         let id = TableId::new(namespace, relation.name.clone());
         if !self.selection.matches(&id) {
             self.known.insert(relation.oid, Table::Ignored);
