@@ -7,6 +7,7 @@ pub mod config;
 mod directory;
 mod failure;
 mod output;
+mod pages;
 mod progress;
 mod remote;
 mod schemas;

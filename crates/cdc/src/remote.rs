@@ -3,7 +3,7 @@
 use crate::{
     directory::{Directory, Holder, Lock, Use},
     failure::{Failure, Outcome},
-    when,
+    pages, when,
 };
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
@@ -88,12 +88,16 @@ impl Remote {
         }
         let problem = answer.get("error");
         let text = |key: &str| problem.and_then(|p| p.get(key)).and_then(Value::as_str);
-        let context = match (text("code"), text("message")) {
-            (Some(code), Some(message)) => format!("{message} ({code})"),
-            _ => format!("the running pipeline answered {status}"),
-        };
         let remedy = text("remedy").unwrap_or("look at the logs of the running pipeline");
-        Err(Failure::new("CDC-0123", context, remedy))
+        let known = text("code").and_then(pages::of).map(|(code, _)| code);
+        Err(match (known, text("message")) {
+            (Some(code), Some(message)) => Failure::new(code, message, remedy),
+            (None, Some(message)) => Failure::new("CDC-0123", message, remedy),
+            (_, None) => {
+                let context = format!("the running pipeline answered {status}");
+                Failure::new("CDC-0123", context, remedy)
+            }
+        })
     }
 
     /// Sends a request and takes whatever answer comes.

@@ -177,11 +177,12 @@ fn shown(page: &LetterPage) -> String {
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     for letter in &page.dead_letters {
         let info = &letter.info;
-        let reason = match (info.error_code.as_str(), info.retry_requested) {
+        let reason = match (info.error_code.as_str(), info.error.as_str()) {
             ("", _) => "held back: an earlier change of the table is a dead letter".to_owned(),
-            (code, true) => format!("(to be delivered again) {code}: {}", info.error),
-            (code, false) => format!("{code}: {}", info.error),
+            (code, error) if error.starts_with(code) => error.to_owned(),
+            (code, error) => format!("{code}: {error}"),
         };
+        let again = if info.retry_requested { "(to be delivered again) " } else { "" };
         rows.push(vec![
             letter.id.to_string(),
             info.sink_id.clone(),
@@ -189,7 +190,7 @@ fn shown(page: &LetterPage) -> String {
             info.position.to_string(),
             when::utc(info.parked_at_ms),
             info.retries.to_string(),
-            reason.replace('\n', " "),
+            format!("{again}{}", reason.replace('\n', " ")),
         ]);
     }
     let mut text = table(&rows);

@@ -4,10 +4,9 @@ use super::Manner;
 use crate::{
     failure::{Failure, Outcome},
     output::{say, say_json},
+    pages,
 };
 use serde_json::json;
-
-include!(concat!(env!("OUT_DIR"), "/pages.rs"));
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -18,7 +17,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, manner: &Manner) -> Outcome {
     let code = args.code.trim().to_ascii_uppercase();
     let code = if code.starts_with("CDC-") { code } else { format!("CDC-{code}") };
-    let Some((_, page)) = PAGES.iter().find(|(known, _)| *known == code) else {
+    let Some((_, page)) = pages::of(&code) else {
         let remedy = "codes look like CDC-0103; each error message ends with its own";
         return Err(Failure::usage("CDC-0112", format!("there is no error code {code}"), remedy));
     };
