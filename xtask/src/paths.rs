@@ -29,8 +29,11 @@ pub(crate) fn metadata() -> anyhow::Result<serde_json::Value> {
     serde_json::from_slice(&output.stdout).context("read what cargo metadata wrote")
 }
 
-/// The `cdc` binary of a profile, built now if it is not up to date.
+/// The `cdc` binary of a profile, built now if it is not up to date; `CDC_BIN` names another.
 pub(crate) fn build_cdc(profile: &str) -> anyhow::Result<PathBuf> {
+    if let Some(named) = std::env::var_os("CDC_BIN") {
+        return Ok(PathBuf::from(named));
+    }
     let status = cargo()
         .args(["build", "--package", "cdc", "--bin", "cdc", "--profile", profile])
         .status()

@@ -14,6 +14,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
+/// The variable that the pipeline file takes the password from.
+const PASSWORD: &str = "SHOP_PASSWORD";
 const STOP_WAIT_MAX: Duration = Duration::from_secs(15);
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -55,6 +57,7 @@ pub(super) struct Pipeline {
     binary: PathBuf,
     directory: TempDir,
     http: Port,
+    password: &'static str,
     running: Option<Child>,
 }
 
@@ -69,15 +72,15 @@ impl Pipeline {
     ) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("cdc-demo-").tempdir()?;
         let http = Port::reserve()?;
-        let (port, user, password) = (server.port(), server.superuser(), server.password());
+        let (port, user) = (server.port(), server.superuser());
         let pipeline = format!(
             "pipeline_id: shop\n\
              source: {{ host: 127.0.0.1, port: {port}, database: {source}, username: {user}, \
-             password: {password} }}\n\
+             password: ${{{PASSWORD}}} }}\n\
              sinks:\n  \
              - sink_id: database\n    sink_type: postgres\n    \
              postgres: {{ host: 127.0.0.1, port: {port}, database: {copy}, username: {user}, \
-             password: {password} }}\n  \
+             password: ${{{PASSWORD}}} }}\n  \
              - sink_id: file\n    sink_type: file\n    file: {{ path: changes.jsonl }}\n  \
              - sink_id: webhook\n    sink_type: webhook\n    webhook: {{ url: \"{}\" }}\n",
             receiver.url()
@@ -85,7 +88,8 @@ impl Pipeline {
         std::fs::write(directory.path().join("pipeline.yaml"), pipeline)?;
         let platform = format!("rest: {{ health_port: {} }}\n", http.number());
         std::fs::write(directory.path().join("platform.yaml"), platform)?;
-        Ok(Self { binary: binary.to_path_buf(), directory, http, running: None })
+        let (binary, password) = (binary.to_path_buf(), server.password());
+        Ok(Self { binary, directory, http, password, running: None })
     }
 
     /// The command and the file that it runs.
@@ -108,6 +112,7 @@ impl Pipeline {
         let child = Command::new(&self.binary)
             .args(["run", "pipeline.yaml", "--platform-config", "platform.yaml"])
             .current_dir(self.directory.path())
+            .env(PASSWORD, self.password)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
