@@ -170,6 +170,7 @@ async fn follow_status(shared: &Shared, mut seen: watch::Receiver<SourceStatus>)
                 status.source_error = None;
             }
             status.source = source;
+            status.settle_sinks();
         });
     }
     std::future::pending::<()>().await;

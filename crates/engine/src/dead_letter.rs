@@ -6,6 +6,7 @@ use cdc_core::{
     Change, Checkpoint, Delivered, Error, Offset, Place, Position, Result, TableId, TopicPartition,
     dead_letter::{DeadLetter, DeadLetterInfo, DeadLetterStore},
     sink::ParkScope,
+    status::Problem,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -182,7 +183,7 @@ fn letter(
         offset: delivered.offset,
         position: change.position,
         error_code: error.map(|error| error.code.to_owned()).unwrap_or_default(),
-        error: error.map(Error::chain).unwrap_or_default(),
+        error: error.map(|error| Problem::from(error).message).unwrap_or_default(),
         parked_at_ms: target.shared.now_ms(),
         retries: 0,
         retry_requested: false,

@@ -28,7 +28,7 @@ pub(crate) fn receipt_lost() -> Error {
 pub(crate) fn stopped_at_rejected(sink_id: &str, cause: Error) -> Error {
     let context = format!("sink {sink_id} refused a change and its policy is `stop`");
     Error::new("CDC-4003", Origin::Sink, Retry::AfterOperator, context)
-        .with_remedy("mend the destination, or set `on_rejected: park` to set such changes aside")
+        .with_remedy("mend the destination, or set `on_error: park` to set such changes aside")
         .with_source(cause)
 }
 

@@ -164,7 +164,10 @@ fn first_status(spec: &PipelineSpec, epoch: u64, started_at_ms: u64) -> Pipeline
 
 /// Copies the log's condition into the status.
 async fn follow_transport(shared: Arc<Shared>, stop: CancellationToken) -> Result<()> {
-    let mut condition = shared.spec.transport.condition();
+    let transport = &shared.spec.transport;
+    let mut condition = transport.condition();
+    let end = transport.end(&transport.partition_of("", &[])).await?;
+    shared.update(|status| status.transport.end_offset = status.transport.end_offset.max(end.0));
     loop {
         let paused = match &*condition.borrow_and_update() {
             Condition::Writable => None,

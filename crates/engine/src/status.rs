@@ -32,6 +32,18 @@ pub struct TransportStatus {
 }
 
 impl PipelineStatus {
+    /// A sink that has the whole snapshot is no longer receiving one.
+    pub(crate) fn settle_sinks(&mut self) {
+        if self.source.state == ConnectorState::Snapshotting {
+            return;
+        }
+        for sink in &mut self.sinks {
+            if sink.state == ConnectorState::Snapshotting && sink.lag_records == 0 {
+                sink.state = ConnectorState::Running;
+            }
+        }
+    }
+
     /// Why the pipeline is not ready; empty when it is: the source is connected and at work, the log
     /// takes records, and no sink is parked or down.
     #[must_use]
@@ -70,5 +82,57 @@ fn reason(name: &str, state: ConnectorState, problem: Option<&Problem>) -> Strin
     match problem {
         Some(problem) => format!("{name}: {state}: {}: {}", problem.code, problem.message),
         None => format!("{name}: {state}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(source: ConnectorState, lag_records: u64) -> PipelineStatus {
+        let sink = SinkStatus {
+            sink_id: "s".into(),
+            sink_type: "file".into(),
+            state: ConnectorState::Snapshotting,
+            delivery: None,
+            lag_records,
+            lag_ms: 0,
+            delivered: 0,
+            position: None,
+            dead_letters: 0,
+            parked_tables: Vec::new(),
+            error: None,
+        };
+        let source = SourceStatus { state: source, connected: true, ..SourceStatus::default() };
+        PipelineStatus { source, sinks: vec![sink], ..PipelineStatus::default() }
+    }
+
+    #[test]
+    fn a_sink_runs_once_it_has_the_whole_snapshot() {
+        let settled = |source, lag| {
+            let mut status = status(source, lag);
+            status.settle_sinks();
+            status.sinks.first().map(|sink| sink.state)
+        };
+        let (snapshotting, running) = (ConnectorState::Snapshotting, ConnectorState::Running);
+        assert_eq!(settled(snapshotting, 0), Some(snapshotting));
+        assert_eq!(settled(running, 5), Some(snapshotting));
+        assert_eq!(settled(running, 0), Some(running));
+    }
+
+    #[test]
+    fn ready_means_connected_and_nothing_parked() {
+        let mut status = status(ConnectorState::Running, 0);
+        assert_eq!(status.not_ready(), Vec::<String>::new());
+        status.source.connected = false;
+        status.transport.paused = Some("disk full".into());
+        if let Some(sink) = status.sinks.first_mut() {
+            sink.state = ConnectorState::Parked;
+        }
+        let reasons = status.not_ready();
+        assert_eq!(
+            reasons,
+            ["source: not connected", "log: disk full", "sink s: parked until an operator acts"]
+        );
     }
 }

@@ -5,7 +5,7 @@ use crate::dead_letter::{Parked, mark_of, marker};
 use cdc_codec::row;
 use cdc_core::{
     Delivered, Error, Result, Retry, SinkBatch, TopicPartition, dead_letter::DeadLetter,
-    sink::CommitBoundary,
+    sink::CommitBoundary, status::Problem,
 };
 use std::sync::Arc;
 
@@ -37,7 +37,8 @@ impl Writer<'_> {
                     self.show_parked();
                 }
                 Err(refusal) if refusal.retry == Retry::Never => {
-                    store.retry_failed(letter.id, refusal.code, &refusal.chain()).await?;
+                    let message = Problem::from(&refusal).message;
+                    store.retry_failed(letter.id, refusal.code, &message).await?;
                     if self.sink.commit_boundary() == CommitBoundary::Transaction {
                         return Ok(Some(End::Again));
                     }

@@ -5,7 +5,7 @@ use super::{
     session::{End, consumer},
 };
 use crate::{
-    OnRejected,
+    OnRejected, PipelineStatus,
     commit::Progress,
     dead_letter::{Parked, is_marker},
     error,
@@ -281,6 +281,7 @@ impl<'a> Writer<'a> {
             status.dead_letters = self.parked.count();
             status.parked_tables = self.parked.tables();
         });
+        self.target.shared.update(PipelineStatus::settle_sinks);
     }
 
     pub(super) fn show_parked(&self) {
