@@ -1,10 +1,14 @@
 //! The first copy: complete, consistent, in our own forms, and with errors that say what to do.
 
-use crate::harness::{self, Pipeline, config, database, eventually, servers};
+mod refusals;
+
+use crate::harness::{self, Pipeline, config, database, servers};
 use bytes::Bytes;
 use cdc_core::{
-    Change, ChangeBatch, Error, Operation, SourceContext, TableId, Value, channel::batch_channel,
-    clock::SystemClock, status::SourceStatus,
+    Change, ChangeBatch, Error, Operation, SourceContext, TableId, Value,
+    channel::{BatchReceiver, batch_channel},
+    clock::SystemClock,
+    status::SourceStatus,
 };
 use cdc_source_postgres::{
     Config, Lsn, SnapshotMode,
@@ -73,25 +77,13 @@ impl<'a> Copy<'a> {
 
     /// Exports a snapshot as of now and copies it.
     async fn run(self) -> Copied {
-        let session = self.server.connect(&self.config.database).await.unwrap();
-        session.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
-        let exported = session.query_one("SELECT pg_export_snapshot()", &[]).await.unwrap();
-        let name = self.snapshot_name.clone().unwrap_or_else(|| exported.get(0));
+        let (_session, exported) = export(self.server, &self.config.database).await;
+        let name = self.snapshot_name.clone().unwrap_or(exported);
         self.import(name).await
     }
 
     async fn import(self, snapshot_name: String) -> Copied {
-        let (out, mut batches) = batch_channel(4, 8 << 20);
-        let (status, seen) = watch::channel(SourceStatus::default());
-        let (_, durable) = watch::channel(None);
-        let context = SourceContext {
-            resume: None,
-            out,
-            durable,
-            status,
-            clock: Arc::new(SystemClock),
-            cancel: CancellationToken::new(),
-        };
+        let (context, mut batches, seen) = context(4, 8 << 20);
         let patterns: Vec<String> = self.tables.iter().map(|text| (*text).to_owned()).collect();
         let selection = Selection::parse(&patterns).unwrap();
         let publication = self.publication.map(str::to_owned);
@@ -132,6 +124,33 @@ impl<'a> Copy<'a> {
         check_promises(&copied);
         copied
     }
+}
+
+/// What a source is lent, with room for so many batches and bytes.
+fn context(
+    batches: usize,
+    bytes: u32,
+) -> (SourceContext, BatchReceiver, watch::Receiver<SourceStatus>) {
+    let (out, batches) = batch_channel(batches, bytes);
+    let (status, seen) = watch::channel(SourceStatus::default());
+    let (_, durable) = watch::channel(None);
+    let context = SourceContext {
+        resume: None,
+        out,
+        durable,
+        status,
+        clock: Arc::new(SystemClock),
+        cancel: CancellationToken::new(),
+    };
+    (context, batches, seen)
+}
+
+/// A session that exports a snapshot as long as it lives, and the snapshot's name.
+async fn export(server: &Postgres, database: &str) -> (Client, String) {
+    let session = server.connect(database).await.unwrap();
+    session.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
+    let exported = session.query_one("SELECT pg_export_snapshot()", &[]).await.unwrap();
+    (session, exported.get(0))
 }
 
 /// What every snapshot promises, whatever its tables.
@@ -398,7 +417,11 @@ async fn the_widest_table_and_the_widest_value_come_through() {
     let copied = Copy::new(server, &name, &[]).run().await;
     copied.outcome.as_ref().unwrap();
     let row = copied.of("wide")[0].after.clone().unwrap();
-    assert!(row.iter().enumerate().all(|(index, value)| *value == Value::Int(index as i64)));
+    assert!(
+        row.iter()
+            .enumerate()
+            .all(|(index, value)| *value == Value::Int(i64::try_from(index).unwrap()))
+    );
     let row = copied.of("deep")[0].after.clone().unwrap();
     let Value::Text(text) = &row[1] else { panic!("text") };
     assert_eq!(text.len(), 50_000_000);
@@ -406,207 +429,6 @@ async fn the_widest_table_and_the_widest_value_come_through() {
     let Value::Bytes(bytes) = &row[2] else { panic!("bytes") };
     assert_eq!(bytes.len(), 20_000_000);
     assert_eq!(copied.of("deep").len(), 2);
-}
-
-#[tokio::test]
-async fn cancelling_and_a_gone_reader_end_a_snapshot_without_an_error() {
-    let server = servers()[0];
-    let (name, client) = database(
-        server,
-        "CREATE TABLE t AS SELECT n, repeat('x', 1000) AS t FROM generate_series(1, 200000) AS n",
-    )
-    .await;
-    for cancels in [true, false] {
-        let exporter = server.connect(&name).await.unwrap();
-        exporter.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
-        let exported = exporter.query_one("SELECT pg_export_snapshot()", &[]).await.unwrap();
-        let (out, mut batches) = batch_channel(1, 1 << 20);
-        let (status, mut seen) = watch::channel(SourceStatus::default());
-        let (_, durable) = watch::channel(None);
-        let cancel = CancellationToken::new();
-        let context = SourceContext {
-            resume: None,
-            out,
-            durable,
-            status,
-            clock: Arc::new(SystemClock),
-            cancel: cancel.clone(),
-        };
-        let config = config(server, &name);
-        let selection = Selection::default();
-        let snapshot_name: String = exported.get(0);
-        let request = Request {
-            config: &config,
-            selection: &selection,
-            publication: None,
-            snapshot_name: &snapshot_name,
-            consistent_point: POINT,
-            resume: Bytes::new(),
-            start_over: false,
-        };
-        let stopper = async {
-            assert!(batches.recv().await.is_some());
-            seen.wait_for(|status| status.snapshot.len() == 1).await.unwrap();
-            if cancels {
-                cancel.cancel();
-                std::future::pending::<()>().await;
-            }
-            drop(batches);
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            outcome = snapshot::run(request, &context) => outcome.unwrap(),
-            () = stopper => unreachable!("it never ends"),
-            () = tokio::time::sleep(harness::PATIENCE) => panic!("the snapshot goes on"),
-        }
-        let gone = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'cdc/%' AND datname = current_database())";
-        eventually(&client, gone).await;
-    }
-}
-
-#[tokio::test]
-async fn progress_is_said_while_a_table_is_copied() {
-    let server = servers()[0];
-    let (name, _client) = database(
-        server,
-        "CREATE TABLE t AS SELECT n, pg_sleep(0)::text FROM generate_series(1, 20000) AS n",
-    )
-    .await;
-    let exporter = server.connect(&name).await.unwrap();
-    exporter.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
-    let exported = exporter.query_one("SELECT pg_export_snapshot()", &[]).await.unwrap();
-    let (out, mut batches) = batch_channel(1, 64 << 10);
-    let (status, mut seen) = watch::channel(SourceStatus::default());
-    let (_, durable) = watch::channel(None);
-    let context = SourceContext {
-        resume: None,
-        out,
-        durable,
-        status,
-        clock: Arc::new(SystemClock),
-        cancel: CancellationToken::new(),
-    };
-    let config = config(server, &name);
-    let selection = Selection::default();
-    let snapshot_name: String = exported.get(0);
-    let request = Request {
-        config: &config,
-        selection: &selection,
-        publication: None,
-        snapshot_name: &snapshot_name,
-        consistent_point: POINT,
-        resume: Bytes::new(),
-        start_over: false,
-    };
-    let slow_reader = async {
-        while batches.recv().await.is_some() {
-            tokio::time::sleep(std::time::Duration::from_millis(250)).await;
-        }
-    };
-    let mut partly = false;
-    let watcher = async {
-        while seen.changed().await.is_ok() {
-            let status = seen.borrow_and_update().clone();
-            partly |= status.snapshot.iter().any(|table| table.rows > 0 && !table.done);
-        }
-    };
-    tokio::select! {
-        outcome = snapshot::run(request, &context) => outcome.unwrap(),
-        () = slow_reader => panic!("the reader never ends"),
-        () = watcher => panic!("the watcher never ends"),
-    }
-    assert!(partly, "rows were counted before the table was done");
-}
-
-#[tokio::test]
-async fn what_cannot_be_copied_is_named_with_its_remedy() {
-    let server = servers()[0];
-    let (name, client) = database(
-        server,
-        "CREATE TABLE open (id int); CREATE TABLE closed (id int); CREATE TABLE guarded (id int);
-         ALTER TABLE guarded ENABLE ROW LEVEL SECURITY; INSERT INTO open VALUES (1)",
-    )
-    .await;
-    let role = format!("reader_{name}");
-    let grant = format!(
-        "CREATE ROLE \"{role}\" LOGIN PASSWORD 'secret'; GRANT SELECT ON open, guarded TO \"{role}\""
-    );
-    client.batch_execute(&grant).await.unwrap();
-    let as_reader = |tables: &[&'static str]| {
-        let mut copy = Copy::new(server, &name, tables);
-        copy.config.username.clone_from(&role);
-        copy.config.password = cdc_core::Secret::new("secret");
-        copy
-    };
-    let error = as_reader(&["public.open", "public.closed"]).run().await.failure();
-    assert_eq!(error.code, "CDC-1065");
-    assert!(error.context.contains("\"public\".\"closed\""), "{}", error.context);
-    assert!(!error.context.contains("open"), "{}", error.context);
-    let remedy = error.remedy.unwrap();
-    assert!(
-        remedy.contains(&format!("GRANT SELECT ON \"public\".\"closed\" TO \"{role}\"")),
-        "{remedy}"
-    );
-    let error = as_reader(&["public.guarded"]).run().await.failure();
-    assert_eq!(error.code, "CDC-1008");
-    assert!(error.context.contains("public.guarded"), "{}", error.context);
-    let copied = as_reader(&[]).run().await;
-    // Everything that the role may read: the guarded table is one of them.
-    assert_eq!(copied.failure().code, "CDC-1008");
-    let mut copy = Copy::new(server, &name, &[]);
-    copy.snapshot_name = Some("00000003-0000FFFF-1".to_owned());
-    let error = copy.run().await.failure();
-    assert!(error.chain().contains("snapshot"), "{}", error.chain());
-}
-
-#[tokio::test]
-async fn a_table_that_was_rewritten_since_the_snapshot_is_refused() {
-    let server = servers()[0];
-    let (name, client) = database(
-        server,
-        "CREATE TABLE t (id int); INSERT INTO t VALUES (1);
-         CREATE TABLE m (id int) PARTITION BY LIST (id); CREATE TABLE m1 PARTITION OF m DEFAULT; INSERT INTO m VALUES (1)",
-    )
-    .await;
-    for rewrite in ["TRUNCATE t", "ALTER TABLE t ALTER id TYPE int8", "TRUNCATE m1"] {
-        let exporter = server.connect(&name).await.unwrap();
-        exporter.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
-        let exported: String =
-            exporter.query_one("SELECT pg_export_snapshot()", &[]).await.unwrap().get(0);
-        client.batch_execute(rewrite).await.unwrap();
-        let error = Copy::new(server, &name, &[]).import(exported).await.failure();
-        assert_eq!(error.code, "CDC-1066", "{rewrite}");
-        assert!(
-            error.context.contains(if rewrite.contains('m') { "public.m1" } else { "public.t" }),
-            "{}",
-            error.context
-        );
-    }
-    let created = Copy::new(server, &name, &[]).run().await;
-    created.outcome.unwrap();
-}
-
-#[tokio::test]
-async fn tables_keep_their_shape_while_they_are_copied() {
-    let server = servers()[0];
-    let (name, client) = database(
-        server,
-        "CREATE TABLE t AS SELECT n, repeat('x', 1000) AS t FROM generate_series(1, 50000) AS n",
-    )
-    .await;
-    let altering = server.connect(&name).await.unwrap();
-    let mut alter = JoinSet::new();
-    let copy = Copy::new(server, &name, &[]);
-    alter.spawn(async move {
-        let held = "SELECT EXISTS (SELECT FROM pg_locks WHERE mode = 'AccessShareLock' AND relation = 't'::regclass)";
-        eventually(&client, held).await;
-        altering.batch_execute("ALTER TABLE t DROP COLUMN t").await.unwrap();
-    });
-    let copied = copy.run().await;
-    copied.outcome.as_ref().unwrap();
-    assert_eq!(copied.of("t").len(), 50_000);
-    assert!(copied.changes().all(|change| change.after.as_ref().is_some_and(|row| row.len() == 2)));
-    alter.join_next().await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -124,7 +124,10 @@ async fn matrix(
         owner.batch_execute(&create).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
         for literal in literals {
             let insert = format!("INSERT INTO m{index} (v) VALUES ({literal})");
-            owner.batch_execute(&insert).await.unwrap_or_else(|error| panic!("{insert}: {error:?}"));
+            owner
+                .batch_execute(&insert)
+                .await
+                .unwrap_or_else(|error| panic!("{insert}: {error:?}"));
         }
         made.push((index, *name, literals.len() + 1));
     }
@@ -206,8 +209,7 @@ async fn every_type_reads_the_same_in_both_forms_on_18() {
 /// The snapshot and the stream, which runs in text form when `unread` types are there, give the same.
 async fn both_phases_give_the_same_values_and_schemas(major: u16, unread: bool) {
     let Some(server) = Postgres::shared_or_skip("types", major).unwrap() else { return };
-    let (database, made) =
-        matrix(server, major, |name| unread || !UNREAD.contains(&name)).await;
+    let (database, made) = matrix(server, major, |name| unread || !UNREAD.contains(&name)).await;
     let snapshot_mode = SnapshotMode::Initial;
     let mut pipeline =
         Pipeline::provisioned(Config { snapshot_mode, ..config(server, &database) }).await;
@@ -215,7 +217,9 @@ async fn both_phases_give_the_same_values_and_schemas(major: u16, unread: bool) 
     running.until_current().await;
     let client = server.connect(&database).await.unwrap();
     for (index, name, _) in &made {
-        let again = format!("INSERT INTO \"odd \"\"types\"\"\".m{index} SELECT n + 1000, v FROM \"odd \"\"types\"\"\".m{index}");
+        let again = format!(
+            "INSERT INTO \"odd \"\"types\"\"\".m{index} SELECT n + 1000, v FROM \"odd \"\"types\"\"\".m{index}"
+        );
         client.batch_execute(&again).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
     }
     running.until_current().await;
@@ -234,7 +238,11 @@ async fn both_phases_give_the_same_values_and_schemas(major: u16, unread: bool) 
         }
         let (schema_before, before) = &seen[&(schema.table.name.clone(), n - 1000)];
         assert_eq!(*schema_before, schema);
-        assert!(same(before, value), "{} {n}: {before:?} became {value:?}", schema.columns[1].native_type);
+        assert!(
+            same(before, value),
+            "{} {n}: {before:?} became {value:?}",
+            schema.columns[1].native_type
+        );
         compared += 1;
     }
     assert_eq!(compared, made.iter().map(|(_, _, rows)| rows).sum::<usize>());
@@ -273,7 +281,8 @@ async fn random_numbers_print_as_the_server_prints_them() {
     let database = server.create_database("numbers").await.unwrap();
     let client = session(server, &database).await;
     let seed: u64 = rand::rng().random();
-    println!("seed {seed}");
+    // Shown when the test fails.
+    eprintln!("seed {seed}");
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
     let mut doubles: Vec<f64> = (0..20_000).map(|_| f64::from_bits(random.random())).collect();
     // Decimals of few digits and powers of two are where the shortest form is decided by ties.
