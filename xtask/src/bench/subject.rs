@@ -56,7 +56,8 @@ impl Subject {
         process
             .args([command, "pipeline.yaml", "--platform-config", "platform.yaml"])
             .current_dir(self.directory.path())
-            .stdout(std::process::Stdio::null());
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null());
         process
     }
 
