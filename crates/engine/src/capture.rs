@@ -4,6 +4,7 @@
 use crate::{
     error,
     pipeline::Shared,
+    resume,
     route::Router,
     supervise::{Restart, Restarts},
 };
@@ -109,7 +110,9 @@ impl Session<'_> {
         for line in spec.source.provision().await? {
             tracing::info!(action = line, "source provisioned");
         }
-        let progress = spec.checkpoints.load_capture().await?;
+        let stored = spec.checkpoints.load_capture().await?;
+        let progress =
+            stored.map(|stored| resume::of_log(spec.transport.log(), stored)).transpose()?;
         Ok((spec.source.open().await?, progress))
     }
 
@@ -281,9 +284,11 @@ impl Forward<'_> {
     async fn save(&mut self) -> Result<()> {
         let Some(progress) = self.unsaved.take() else { return Ok(()) };
         let epoch = self.shared.epoch.current();
+        let position = progress.position;
+        let progress = resume::with_log(self.shared.spec.transport.log(), progress);
         self.shared.spec.checkpoints.save_capture(epoch, &progress).await?;
         self.saved_at = Some(Instant::now());
-        self.durable.send_replace(Some(progress.position));
+        self.durable.send_replace(Some(position));
         Ok(())
     }
 }

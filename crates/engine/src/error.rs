@@ -1,6 +1,6 @@
 //! The engine's own errors.
 
-use cdc_core::{Error, Origin, Retry, SchemaId};
+use cdc_core::{Error, Origin, Position, Retry, SchemaId};
 
 /// A newer start of the pipeline has taken over.
 pub(crate) fn fenced(what: &str, ours: u64, theirs: u64) -> Error {
@@ -49,4 +49,13 @@ pub(crate) fn membership_ended() -> Error {
         "the log ended this sink's membership",
     )
     .with_remedy("the log's own error tells the cause; the sink joins again")
+}
+
+/// The state knows another log than the one that is there.
+pub(crate) fn other_log(position: Position) -> Error {
+    let context =
+        format!("the log that holds everything up to {position} is gone: another one is there");
+    Error::new("CDC-4006", Origin::Transport, Retry::AfterOperator, context).with_remedy(
+        "put the pipeline's log directory back, or start over with a new snapshot: `cdc undeploy`, then `cdc run`",
+    )
 }

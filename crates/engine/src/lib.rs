@@ -21,6 +21,7 @@ mod intake;
 mod pipeline;
 mod readers;
 mod refill;
+mod resume;
 mod route;
 mod spec;
 mod status;

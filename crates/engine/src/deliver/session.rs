@@ -1,6 +1,9 @@
 //! One life of a sink: claim it, read, write, commit.
 
-use super::{Memory, Target, write::Writer};
+use super::{
+    Memory, Target,
+    write::{Writer, release},
+};
 use crate::{
     commit::Progress, dead_letter::Parked, error, intake::Intake, readers::Readers, refill,
 };
@@ -67,6 +70,9 @@ impl<'a> Session<'a> {
         let progress = Progress::new(claimed.checkpoint, boundary);
         let parked =
             Parked::load(&*shared.spec.dead_letters, target, progress.checkpoint()).await?;
+        for (partition, place) in &progress.checkpoint().partitions {
+            release(target, partition, place.offset).await?;
+        }
         let delivery = sink.delivery();
         shared.update_sink(target.index, |status| {
             status.delivery = Some(delivery);

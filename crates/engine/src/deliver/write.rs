@@ -306,7 +306,11 @@ fn is_note(partition: &TopicPartition) -> bool {
 }
 
 /// Lets the log drop what every sink has passed.
-async fn release(target: &Target, partition: &TopicPartition, offset: Offset) -> Result<()> {
+pub(super) async fn release(
+    target: &Target,
+    partition: &TopicPartition,
+    offset: Offset,
+) -> Result<()> {
     if is_note(partition) {
         return Ok(());
     }

@@ -138,7 +138,7 @@ impl Transport for MemoryTransport {
         let end = self.end(of).await?;
         if from > end {
             let context = format!("offset {from} of {of} is behind the end {end}");
-            return Err(Error::new("CDC-2009", Origin::Transport, Retry::AfterOperator, context));
+            return Err(Error::new("CDC-2008", Origin::Transport, Retry::AfterOperator, context));
         }
         Ok(Box::new(Reader { log: Arc::clone(&self.log), of: of.clone(), next: from.0 }))
     }
