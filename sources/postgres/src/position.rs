@@ -112,12 +112,29 @@ pub struct Resume {
     pub slot: String,
     /// The stream goes on with the first transaction that commits here or later.
     pub lsn: Lsn,
+    /// Changes of the transaction that commits at `lsn` which were handed over already.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ordinal: u64,
     /// The server process that streamed, by which our own leftover is recognised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<i32>,
 }
 
+/// For `serde`, which hands over a reference.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Resume {
+    /// Changes up to here were handed over, although their transaction is sent again.
+    #[must_use]
+    pub fn skip_through(&self) -> Position {
+        match self.ordinal {
+            0 => Position::default(),
+            ordinal => Position::new(self.lsn.commit(), ordinal),
+        }
+    }
+
     /// The form in which the engine keeps it: JSON.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
@@ -174,6 +191,7 @@ mod tests {
             timeline: 1,
             slot: "cdc_slot".to_owned(),
             lsn: Lsn(0x16_B3748),
+            ordinal: 3,
             backend: Some(7),
         };
         assert_eq!(Resume::from_bytes(&resume.to_bytes()).unwrap(), resume);

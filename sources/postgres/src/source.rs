@@ -110,10 +110,11 @@ impl PostgresSource {
             timeline: system.timeline,
             slot: config.slot_name.clone(),
             lsn: Lsn::default(),
+            ordinal: 0,
             backend: None,
         };
         match begin {
-            Begin::Stream { from, recorded } => {
+            Begin::Stream { from, ordinal, recorded } => {
                 if let Some(resume) = resume.filter(|resume| resume.timeline != system.timeline) {
                     tracing::warn!(
                         before = resume.timeline,
@@ -121,7 +122,7 @@ impl PostgresSource {
                         "server changed its timeline"
                     );
                 }
-                Ok(Some(Departure { resume: Resume { lsn: from, ..state }, recorded }))
+                Ok(Some(Departure { resume: Resume { lsn: from, ordinal, ..state }, recorded }))
             }
             Begin::Snapshot { start_over, renew_slot } => {
                 if renew_slot {
@@ -241,7 +242,7 @@ impl PostgresSource {
         let leftover = leftover.and_then(|resume| resume.backend);
         let _monitor = reporter.watch_slot(config, &sql);
         let Departure { mut resume, mut recorded } = departure;
-        let mut skip_through = Position::default();
+        let mut skip_through = resume.skip_through();
         loop {
             let ours = [leftover, Some(self.memory.backend.load(Ordering::Relaxed))];
             let (stream, backend) =

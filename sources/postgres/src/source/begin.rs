@@ -12,8 +12,9 @@ use cdc_core::Result;
 /// How a run begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Begin {
-    /// With the log, from `from` on; everything before `recorded` is recorded.
-    Stream { from: Lsn, recorded: Lsn },
+    /// With the log: behind change `ordinal` of the transaction that commits at `from`. Everything
+    /// before `recorded` is recorded.
+    Stream { from: Lsn, ordinal: u64, recorded: Lsn },
     /// With all rows.
     Snapshot {
         /// Have rows of an earlier snapshot been handed over?
@@ -79,12 +80,14 @@ pub(super) fn decide(
                     begin @ (Begin::Stream { .. } | Begin::Idle) => Ok(begin),
                 };
             }
-            Ok(Begin::Stream { from: resume.lsn, recorded: resume.lsn })
+            Ok(Begin::Stream { from: resume.lsn, ordinal: resume.ordinal, recorded: resume.lsn })
         }
         Some(_) | None if mode.reads_rows() => {
             Ok(Begin::Snapshot { start_over, renew_slot: false })
         }
-        Some(_) | None => Ok(Begin::Stream { from: slot.confirmed, recorded: slot.confirmed }),
+        Some(_) | None => {
+            Ok(Begin::Stream { from: slot.confirmed, ordinal: 0, recorded: slot.confirmed })
+        }
     }
 }
 
@@ -117,6 +120,7 @@ mod tests {
             timeline: 1,
             slot: "cdc_slot".to_owned(),
             lsn: Lsn(lsn),
+            ordinal: 4,
             backend: None,
         }
     }
@@ -137,7 +141,7 @@ mod tests {
             assert_eq!(first(mode), SNAPSHOT);
         }
         for mode in [SnapshotMode::Never, SnapshotMode::NoData] {
-            assert_eq!(first(mode), Begin::Stream { from: Lsn(50), recorded: Lsn(50) });
+            assert_eq!(first(mode), Begin::Stream { from: Lsn(50), ordinal: 0, recorded: Lsn(50) });
         }
         let only = config(SnapshotMode::InitialOnly);
         assert_eq!(decide(&only, None, &system(100), None, true).unwrap(), SNAPSHOT);
@@ -146,7 +150,7 @@ mod tests {
     #[test]
     fn a_stream_goes_on_where_it_was() {
         let state = resume(Phase::Stream, 70);
-        let go_on = Begin::Stream { from: Lsn(70), recorded: Lsn(70) };
+        let go_on = Begin::Stream { from: Lsn(70), ordinal: 4, recorded: Lsn(70) };
         for mode in [SnapshotMode::Initial, SnapshotMode::Never, SnapshotMode::WhenNeeded] {
             let begin = decide(&config(mode), Some(&state), &system(100), Some(&slot(70)), true);
             assert_eq!(begin.unwrap(), go_on);

@@ -11,6 +11,9 @@ use std::sync::Arc;
 const CHANGES_MAX: usize = 8192;
 const BYTES_MAX: usize = 1024 * 1024;
 
+/// What was received may be this many times what is captured of it before a batch is sent early.
+const RECEIVED_PER_BYTE: usize = 4;
+
 /// Seconds from 1970 to 2000, where the server's clock starts.
 pub(super) const SECONDS_1970_TO_2000: i64 = 946_684_800;
 
@@ -22,6 +25,8 @@ pub(super) const SECONDS_1970_TO_2000: i64 = 946_684_800;
 pub(super) struct Gathered {
     changes: Vec<Change>,
     bytes: usize,
+    /// Received bytes that the values in `changes` may keep alive, with all that lies between them.
+    received: usize,
     held: Option<Change>,
     open: Option<Open>,
     /// End of `changes` and where to resume behind it.
@@ -48,6 +53,8 @@ pub(super) struct End {
     pub(super) position: Position,
     /// Where the stream goes on after it.
     pub(super) resume: Lsn,
+    /// Changes of the transaction at `resume` that are in this batch or an earlier one.
+    pub(super) ordinal: u64,
 }
 
 /// Changes to hand over.
@@ -78,6 +85,7 @@ impl Gathered {
         Self {
             changes: Vec::new(),
             bytes: 0,
+            received: 0,
             held: None,
             open: None,
             end: None,
@@ -85,6 +93,13 @@ impl Gathered {
             skip_through,
             complete: from,
         }
+    }
+
+    /// Messages of so many bytes follow, of which values may become slices.
+    pub(super) fn arrived(&mut self, bytes: usize) {
+        // What arrived before the first change is kept alive by nothing.
+        let before = if self.is_empty() { 0 } else { self.received };
+        self.received = before.saturating_add(bytes);
     }
 
     pub(super) fn begin(&mut self, begin: Begin) -> Result<(), OutOfOrder> {
@@ -138,7 +153,8 @@ impl Gathered {
     fn release_held(&mut self, resume: Lsn, whole: bool) {
         if let Some(mut change) = self.held.take() {
             change.ends_transaction = whole;
-            let end = End { position: change.position, resume };
+            let ordinal = if whole { 0 } else { change.position.ordinal };
+            let end = End { position: change.position, resume, ordinal };
             self.end = Some(end);
             if whole {
                 self.whole = Some(end);
@@ -149,7 +165,9 @@ impl Gathered {
 
     /// Is it time to hand over, whatever the transaction's state?
     pub(super) fn is_full(&self) -> bool {
-        self.changes.len() >= CHANGES_MAX || (self.bytes >= BYTES_MAX && !self.changes.is_empty())
+        self.changes.len() >= CHANGES_MAX
+            || (self.bytes.max(self.received / RECEIVED_PER_BYTE) >= BYTES_MAX
+                && !self.changes.is_empty())
     }
 
     /// Is a transaction open?
@@ -188,8 +206,9 @@ impl Gathered {
     pub(super) fn take(&mut self) -> Option<Taken> {
         let end = self.end.take()?;
         let held = self.held.as_ref().map_or(0, Change::size_bytes);
-        let bytes = self.bytes.saturating_sub(held);
+        let bytes = self.bytes.saturating_sub(held).max(self.received);
         self.bytes = held;
+        self.received = 0;
         let capacity = self.changes.len();
         let changes = std::mem::replace(&mut self.changes, Vec::with_capacity(capacity));
         Some(Taken { changes, bytes, end, whole: self.whole.take() })
@@ -349,6 +368,22 @@ mod tests {
         assert!(gathered.is_full());
         assert_eq!(gathered.take().unwrap().changes.len(), CHANGES_MAX);
         assert!(!gathered.is_full() && !gathered.is_empty());
+    }
+
+    #[test]
+    fn few_changes_among_much_else_are_handed_over_early() {
+        let schema = schema();
+        let mut gathered = Gathered::new(Lsn(1), Position::default());
+        gathered.arrived(1 << 30);
+        gathered.begin(begin(5)).unwrap();
+        gathered.arrived(1 << 10);
+        insert(&mut gathered, &schema);
+        insert(&mut gathered, &schema);
+        assert!(!gathered.is_full());
+        gathered.arrived(RECEIVED_PER_BYTE * BYTES_MAX);
+        assert!(gathered.is_full());
+        assert!(gathered.take().unwrap().bytes > BYTES_MAX);
+        assert!(!gathered.is_full());
     }
 
     #[test]

@@ -177,6 +177,7 @@ impl<'a> Follower<'a> {
     }
 
     async fn chunk(&mut self, chunk: &Chunk) -> Result<Step> {
+        self.gathered.arrived(chunk.bytes.len());
         for (tag, payload) in chunk.messages() {
             if tag != b'd' {
                 self.stream.control(chunk, tag, payload)?;
@@ -270,7 +271,7 @@ impl<'a> Follower<'a> {
         let batch = ChangeBatch {
             changes: Vec::new(),
             end: position,
-            resume: self.resume_at(complete),
+            resume: self.resume_at(complete, 0),
             size_bytes: 0,
         };
         let step = self.send(batch).await?;
@@ -292,7 +293,7 @@ impl<'a> Follower<'a> {
         let batch = ChangeBatch {
             changes,
             end: end.position,
-            resume: self.resume_at(end.resume),
+            resume: self.resume_at(end.resume, end.ordinal),
             size_bytes: bytes,
         };
         let step = self.send(batch).await?;
@@ -320,8 +321,8 @@ impl<'a> Follower<'a> {
         }
     }
 
-    fn resume_at(&self, lsn: Lsn) -> bytes::Bytes {
-        Resume { lsn, ..self.resume.clone() }.to_bytes()
+    fn resume_at(&self, lsn: Lsn, ordinal: u64) -> bytes::Bytes {
+        Resume { lsn, ordinal, ..self.resume.clone() }.to_bytes()
     }
 
     /// What is due now and then while the stream is waited for.
