@@ -6,5 +6,7 @@ cd "$(dirname "$0")"
 target=$1
 seconds=${2:-600}
 mkdir -p "corpus/$target" "regressions/$target"
+dictionary=
+if [ -f "dictionaries/$target.txt" ]; then dictionary="-dict=dictionaries/$target.txt"; fi
 exec cargo +nightly fuzz run "$target" "corpus/$target" "seeds/$target" "regressions/$target" -- \
-    -max_total_time="$seconds" -rss_limit_mb=2048 -max_len=65536 -timeout=10 -print_final_stats=1
+    ${dictionary:+"$dictionary"} -max_total_time="$seconds" -rss_limit_mb=2048 -max_len=65536 -timeout=10 -print_final_stats=1
