@@ -42,7 +42,7 @@ async fn relay(mut client: TcpStream, to_port: u16, armed: Arc<AtomicBool>) {
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", to_port)).await else { return };
     let (mut from_client, mut from_server) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     loop {
-        tokio::select! {
+        tokio::select! { biased;
             read = client.read(&mut from_client) => {
                 let Ok(count @ 1..) = read else { return };
                 let sent = &from_client[..count];

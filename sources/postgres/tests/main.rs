@@ -13,6 +13,7 @@ mod fuzz_regressions;
 mod harness;
 mod proxy;
 mod restart;
+mod schema;
 mod snapshot;
 mod stream;
 mod types;

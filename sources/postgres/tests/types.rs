@@ -384,3 +384,15 @@ async fn extension_types_arrive_as_text() {
         assert_eq!(values[1], Value::Null);
     }
 }
+
+/// The suites' own servers are other majors, so these run where somebody has installed them.
+#[tokio::test]
+async fn other_supported_majors_behave_the_same_where_they_are_installed() {
+    for major in [14, 16] {
+        if Postgres::is_missing(major).is_none() {
+            every_type_reads_the_same_in_both_forms(major).await;
+            both_phases_give_the_same_values_and_schemas(major, true).await;
+            both_phases_give_the_same_values_and_schemas(major, false).await;
+        }
+    }
+}

@@ -42,7 +42,7 @@ async fn cancelling_and_a_gone_reader_end_a_snapshot_without_an_error() {
             drop(batches);
             std::future::pending::<()>().await;
         };
-        tokio::select! {
+        tokio::select! { biased;
             outcome = snapshot::run(request, &context) => outcome.unwrap(),
             () = stopper => unreachable!("it never ends"),
             () = tokio::time::sleep(harness::PATIENCE) => panic!("the snapshot goes on"),
@@ -85,7 +85,7 @@ async fn progress_is_said_while_a_table_is_copied() {
             partly |= status.snapshot.iter().any(|table| table.rows > 0 && !table.done);
         }
     };
-    tokio::select! {
+    tokio::select! { biased;
         outcome = snapshot::run(request, &context) => outcome.unwrap(),
         () = slow_reader => panic!("the reader never ends"),
         () = watcher => panic!("the watcher never ends"),
