@@ -102,7 +102,7 @@ async fn a_type_that_appears_inside_another_is_learnt_by_reading_the_catalog_aga
 #[tokio::test]
 async fn native_types_can_be_used_in_ddl_elsewhere() {
     let server = servers()[0];
-    let (name, client) = database(
+    let (_name, client) = database(
         server,
         r#"CREATE SCHEMA "S x"; CREATE TYPE "S x"."Mood" AS ENUM ('a'); CREATE DOMAIN "S x".d AS numeric(9,2);
            CREATE TABLE t (a numeric(10,2), b varchar(9)[], c char, d "char", e "S x"."Mood"[], f "S x".d, g timestamp(3) with time zone,
