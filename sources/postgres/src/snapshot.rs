@@ -81,6 +81,10 @@ async fn copy_all(request: &Request<'_>, context: &SourceContext) -> Result<(), 
             batches.truncate(&plan.schema).await?;
         }
         reader.copy(plan, &mut batches, |rows| progress.rows(index, rows)).await?;
+        if !request.start_over && progress.read(index) == 0 {
+            // Otherwise nothing would tell the destinations that the table exists.
+            batches.truncate(&plan.schema).await?;
+        }
         batches.end_table().await?;
         progress.done(index);
         tracing::info!(table = %plan.schema.table, rows = progress.read(index), "table copied");

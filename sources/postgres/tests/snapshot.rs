@@ -207,9 +207,13 @@ async fn all_rows_of_all_tables_come_once_in_bounded_batches() {
         copied.outcome.as_ref().unwrap();
         assert_eq!(ints(&copied.of("a")), (1..=50_000).collect::<Vec<_>>());
         assert_eq!(ints(&copied.of("z")), [7]);
-        assert_eq!(copied.tables().len(), 2);
+        assert_eq!(copied.tables().len(), 3);
         assert!(copied.batches.len() > 10);
-        assert!(copied.changes().all(|change| change.operation == Operation::Snapshot));
+        for change in copied.changes() {
+            let empty = change.schema.table.name == "empty";
+            let expected = if empty { Operation::Truncate } else { Operation::Snapshot };
+            assert_eq!(change.operation, expected, "only a truncate tells of an empty table");
+        }
         let first = &copied.batches[0].changes[0];
         let all = copied.changes().filter(|change| change.schema.table == first.schema.table);
         for change in all {
