@@ -60,23 +60,26 @@ impl Ended {
 
 /// Runs the binary to its end, which must come within a minute.
 pub(crate) async fn run(directory: &Path, arguments: &[&str]) -> Ended {
-    let mut command = tokio::process::Command::new(binary());
-    command
+    const LIMIT: Duration = Duration::from_secs(60);
+    let said = tempfile::tempdir().unwrap();
+    let (output, errors) = (said.path().join("output"), said.path().join("errors"));
+    let mut child = tokio::process::Command::new(binary())
         .args(arguments)
         .current_dir(directory)
         .stdin(Stdio::null())
+        .stdout(File::create(&output).unwrap())
+        .stderr(File::create(&errors).unwrap())
         .env("NO_COLOR", "1")
-        .kill_on_drop(true);
-    let limit = Duration::from_secs(60);
-    let Ok(output) = tokio::time::timeout(limit, command.output()).await else {
-        panic!("cdc {arguments:?} did not end within {limit:?}");
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let status = tokio::time::timeout(LIMIT, child.wait()).await;
+    let text = |path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
+    let (output, errors) = (text(output), text(errors));
+    let Ok(status) = status else {
+        panic!("cdc {arguments:?} did not end within {LIMIT:?}:\n{output}{errors}");
     };
-    let output = output.unwrap();
-    Ended {
-        code: output.status.code(),
-        output: String::from_utf8_lossy(&output.stdout).into_owned(),
-        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    Ended { code: status.unwrap().code(), output, errors }
 }
 
 /// A running `cdc run`; dropping it kills it.
