@@ -1,13 +1,18 @@
 //! The server and the rows that are measured with.
 
-use anyhow::Context as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
 use cdc_testkit::services::{Options, Postgres};
+use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
 /// The publication that every contender reads.
 pub(super) const PUBLICATION: &str = "bench";
 /// The slot that stands before the load and is only ever copied.
 const BASE_SLOT: &str = "bench_base";
+/// The server lets go of a slot within this time.
+const RELEASE_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Starts a server that neither checkpoints nor gives up a slow reader in the middle of a run.
 pub(super) fn start(major: Option<u16>) -> anyhow::Result<Postgres> {
@@ -22,6 +27,8 @@ pub(super) fn start(major: Option<u16>) -> anyhow::Result<Postgres> {
             ("autovacuum", "off"),
             ("wal_sender_timeout", "60s"),
         ],
+        // With it each contender would measure the library that it encrypts with.
+        tls: false,
         ..Options::default()
     })
 }
@@ -70,8 +77,15 @@ pub(super) async fn slot(client: &Client, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Removes a slot.
+/// Removes a slot, once the server has noticed that its reader is gone: after a huge transaction it
+/// first removes what it had put on disk.
 pub(super) async fn drop_slot(client: &Client, name: &str) -> anyhow::Result<()> {
+    let active = "SELECT active FROM pg_replication_slots WHERE slot_name = $1";
+    let deadline = Instant::now() + RELEASE_WAIT_MAX;
+    while client.query_one(active, &[&name]).await.context("look at the slot")?.try_get(0)? {
+        ensure!(Instant::now() < deadline, "slot {name} is still in use");
+        sleep(Duration::from_millis(50)).await;
+    }
     let sql = "SELECT pg_drop_replication_slot($1)::text";
     client.query_one(sql, &[&name]).await.context("drop the slot")?;
     Ok(())
