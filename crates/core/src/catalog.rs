@@ -61,6 +61,9 @@ pub trait SourceConnector: Send + Sync + 'static {
     /// Opens a source. Called anew after every failure; `provision` has run before.
     async fn open(&self) -> Result<Box<dyn Source>>;
 
+    /// Does a first start bring every row of every table, so that a destination may drop what it holds?
+    fn begins_with_rows(&self) -> bool;
+
     /// Everything committed before this call lies below the returned position.
     async fn current_position(&self) -> Result<Position>;
 }

@@ -45,7 +45,7 @@ pub struct Change {
     pub log_address: u64,
     /// The transaction it belongs to. Rows of one snapshot share one.
     pub transaction: Arc<Transaction>,
-    /// Is it the last change of its transaction? A snapshot counts as one transaction a table.
+    /// Is it the last change of its transaction? Rows of a snapshot are cut into transactions of any size.
     pub ends_transaction: bool,
 }
 
@@ -79,4 +79,7 @@ pub struct ChangeBatch {
     pub resume: Bytes,
     /// Bytes that the batch holds in memory, for budgets.
     pub size_bytes: usize,
+    /// Do this batch and those before it hold everything up to `end`? Not while the first copy of a
+    /// table is under way.
+    pub complete: bool,
 }

@@ -123,7 +123,7 @@ impl Session<'_> {
         stop: &CancellationToken,
     ) -> Result<()> {
         let spec = &self.shared.spec;
-        let bytes_max = u32::try_from(spec.memory_budget_bytes / 4).unwrap_or(u32::MAX);
+        let bytes_max = u32::try_from(spec.memory_budget_bytes / 8).unwrap_or(u32::MAX);
         let (out, batches) = batch_channel(BATCH_COUNT_MAX, bytes_max);
         let (durable, durable_seen) = watch::channel(progress.as_ref().map(|p| p.position));
         let (status, status_seen) = watch::channel(SourceStatus::default());
@@ -184,7 +184,7 @@ struct Accepted {
     end: Position,
     resume: Bytes,
     changes: u64,
-    of_snapshot: bool,
+    complete: bool,
     receipts: Vec<(TopicPartition, AppendReceipt)>,
     _permit: OwnedSemaphorePermit,
 }
@@ -193,7 +193,7 @@ struct Accepted {
 struct Durable {
     progress: CaptureProgress,
     changes: u64,
-    of_snapshot: bool,
+    complete: bool,
     ends: Vec<(TopicPartition, Offset)>,
 }
 
@@ -204,7 +204,7 @@ impl Accepted {
             ends.push((partition, receipt.0.await.map_err(|_| error::receipt_lost())??));
         }
         let progress = CaptureProgress { position: self.end, resume: self.resume };
-        Ok(Durable { progress, changes: self.changes, of_snapshot: self.of_snapshot, ends })
+        Ok(Durable { progress, changes: self.changes, complete: self.complete, ends })
     }
 }
 
@@ -252,15 +252,13 @@ impl Forward<'_> {
             receipts.push((partition, receipt));
         }
         let changes = batch.changes.len() as u64;
-        let of_snapshot = batch.changes.iter().any(|change| change.transaction.id == 0);
-        let (end, resume) = (batch.end, batch.resume);
-        Ok(Accepted { end, resume, changes, of_snapshot, receipts, _permit: permit })
+        let (end, resume, complete) = (batch.end, batch.resume, batch.complete);
+        Ok(Accepted { end, resume, changes, complete, receipts, _permit: permit })
     }
 
     async fn note(&mut self, durable: Durable) -> Result<()> {
         metrics::counter!("cdc_changes_captured_total").increment(durable.changes);
-        if !durable.of_snapshot {
-            // A snapshot's rows lie above everything that it still has to read.
+        if durable.complete {
             self.shared.currency.captured(durable.progress.position);
         }
         *self.moved |= durable.changes > 0;

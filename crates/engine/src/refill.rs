@@ -1,6 +1,7 @@
 //! A sink that holds rows, and a log that begins anew: after the pipeline was torn down or its data
 //! directory was lost, a new snapshot brings every row again, but none tells of the rows that were
-//! deleted in between. So each table is emptied before the first row of its snapshot.
+//! deleted in between. So each table is emptied before its first change in the new log, which may as
+//! well be one of the stream: tables are copied while it runs.
 //!
 //! What has been emptied is kept in the sink's checkpoint, under names that no topic can have, and so
 //! in the same atomic step as the rows.
@@ -30,7 +31,7 @@ pub(crate) fn truncate_before(
 ) -> Option<(Delivered, TopicPartition, Place)> {
     let change = &delivered.change;
     let refilling = checkpoint.partitions.contains_key(&TopicPartition::new(REFILL, 0));
-    if !refilling || change.operation != Operation::Snapshot {
+    if !refilling {
         return None;
     }
     let noted = TopicPartition::new(format!("{REFILL}/{}", change.schema.table), 0);
@@ -75,12 +76,12 @@ mod tests {
     }
 
     #[test]
-    fn each_table_is_emptied_once_before_its_snapshot() {
+    fn each_table_is_emptied_once_before_its_first_change() {
         let mut checkpoint = Checkpoint::default();
         let snapshot = row("a", Operation::Snapshot);
         assert!(truncate_before(&checkpoint, &snapshot).is_none(), "not refilling");
         begin(&mut checkpoint);
-        assert!(truncate_before(&checkpoint, &row("a", Operation::Insert)).is_none());
+        assert!(truncate_before(&checkpoint, &row("a", Operation::Insert)).is_some());
         let (truncate, noted, place) = truncate_before(&checkpoint, &snapshot).unwrap();
         assert_eq!(truncate.change.operation, Operation::Truncate);
         checkpoint.partitions.insert(noted, place);

@@ -72,7 +72,8 @@ impl Router {
             let (to, key) = match (&known.only, self.ordering) {
                 (Some(only), Ordering::Total) => (only.clone(), bytes::Bytes::new()),
                 (None, _) | (_, Ordering::PerPartition) => {
-                    row::encode_key(change, &mut self.buffer);
+                    let row = change.row().map(|row| &**row).unwrap_or_default();
+                    row::encode_key(&change.schema.key, row, &mut self.buffer);
                     let key = self.buffer.split().freeze();
                     (self.transport.partition_of(&known.topic, &key), key)
                 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// PostgreSQL cuts names of objects and applications at this many bytes.
 const NAME_BYTES_MAX: usize = 63;
+/// More readers than this only get into each other's way.
+const SNAPSHOT_READERS_MAX: u64 = 16;
 const STATUS_INTERVAL_SECONDS_MAX: u64 = 3600;
 const CONNECT_TIMEOUT_SECONDS_MAX: u64 = 600;
 
@@ -73,6 +75,9 @@ pub struct Config {
     /// `initial_only` or `always`.
     #[serde(default)]
     pub snapshot_mode: SnapshotMode,
+    /// How many sessions read rows at a time while tables are copied (1 to 16).
+    #[serde(default = "default_snapshot_readers")]
+    pub snapshot_readers: u32,
     /// Replication slot that keeps the server's log for this pipeline. One pipeline, one slot.
     #[serde(default = "default_slot")]
     pub slot_name: String,
@@ -115,6 +120,10 @@ fn default_publication() -> String {
     "cdc_publication".to_owned()
 }
 
+fn default_snapshot_readers() -> u32 {
+    2
+}
+
 fn default_status_interval() -> u64 {
     10
 }
@@ -135,6 +144,7 @@ impl Config {
             password: default_password(),
             tables: Vec::new(),
             snapshot_mode: SnapshotMode::default(),
+            snapshot_readers: default_snapshot_readers(),
             slot_name: default_slot(),
             publication_name: default_publication(),
             tls: TlsConfig::default(),
@@ -163,6 +173,7 @@ impl Config {
         }
         self.validate_names()?;
         let limits = [
+            ("snapshot_readers", self.snapshot_readers.into(), SNAPSHOT_READERS_MAX),
             ("status_interval_seconds", self.status_interval_seconds, STATUS_INTERVAL_SECONDS_MAX),
             ("connect_timeout_seconds", self.connect_timeout_seconds, CONNECT_TIMEOUT_SECONDS_MAX),
         ];
@@ -267,6 +278,7 @@ mod tests {
             Config { publication_name: String::new(), ..base() },
             Config { status_interval_seconds: 0, ..base() },
             Config { connect_timeout_seconds: 601, ..base() },
+            Config { snapshot_readers: 0, ..base() },
         ];
         for config in wrong {
             let error = config.validate().unwrap_err();

@@ -62,6 +62,10 @@ impl SourceConnector for Connector {
         )))
     }
 
+    fn begins_with_rows(&self) -> bool {
+        self.config.snapshot_mode.reads_rows()
+    }
+
     async fn current_position(&self) -> Result<Position> {
         let client = connect_sql(&self.config).await?;
         Ok(server::current_position(&self.config, &client).await?.heartbeat())

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //!   Connector ── check, provision, retire
-//!       └─ open ─▶ Source ─┬─ snapshot ─▶ COPY, binary ─┐
-//!                          └─ stream ───▶ pgoutput ─────┴─▶ rows ─▶ batches ─▶ engine
+//!       └─ open ─▶ Source ─┬─ snapshot ─▶ COPY, of tables without a key ─┐
+//!                          ├─ backfill ─▶ COPY, in chunks ──────────────┤
+//!                          └─ stream ───▶ pgoutput ─────────────────────┴─▶ rows ─▶ batches ─▶ engine
 //! ```
 
+mod backfill;
 mod check;
 mod config;
 mod connection;
@@ -23,6 +25,7 @@ pub mod snapshot;
 mod source;
 mod stream;
 
+pub use backfill::Progress;
 pub use config::{Config, SnapshotMode};
 pub use connector::Connector;
 pub use position::{Lsn, Phase, Resume};

@@ -4,7 +4,7 @@
 //! Rows of a snapshot that is consistent at LSN `p` sit at commit `p - 1`: behind every transaction
 //! that the snapshot holds, and before the first that it does not, whose commit is at `p` or later.
 
-use crate::error;
+use crate::{backfill::Progress, error};
 use bytes::Bytes;
 use cdc_core::{Position, Result};
 use serde::{Deserialize, Serialize};
@@ -118,6 +118,9 @@ pub struct Resume {
     /// The server process that streamed, by which our own leftover is recognised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<i32>,
+    /// How far the copy of the tables is that runs beside the stream; `None` when it is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<Progress>,
 }
 
 /// For `serde`, which hands over a reference.
@@ -193,6 +196,7 @@ mod tests {
             lsn: Lsn(0x16_B3748),
             ordinal: 3,
             backend: Some(7),
+            backfill: Some(Progress::default()),
         };
         assert_eq!(Resume::from_bytes(&resume.to_bytes()).unwrap(), resume);
         assert_eq!(Resume::from_bytes(b"{\"phase\":").unwrap_err().code, "CDC-1025");

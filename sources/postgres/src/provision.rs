@@ -6,6 +6,7 @@ use crate::{
     config::{Config, SnapshotMode},
     connection::{bounded, connect_sql},
     error,
+    position::Lsn,
     replication::ReplicationClient,
     schema::{self, CatalogTable, ReplicaIdentity, Selection},
     server,
@@ -83,12 +84,12 @@ pub(crate) async fn retire(config: &Config) -> Result<Vec<String>> {
     Ok(said)
 }
 
-/// Replaces a slot that is missing or has lost its log.
+/// Replaces a slot that is missing or has lost its log, and returns where the new one starts.
 pub(crate) async fn renew_slot(
     config: &Config,
     client: &Client,
     replication: &mut ReplicationClient,
-) -> Result<()> {
+) -> Result<Lsn> {
     let name = &config.slot_name;
     if let Some(slot) = server::slot(config, client).await? {
         if !slot.is_ours(config) {
@@ -101,7 +102,7 @@ pub(crate) async fn renew_slot(
     }
     let at = replication.create_slot(name).await?;
     tracing::warn!(slot = %name, at = %at, "created the replication slot anew");
-    Ok(())
+    Ok(at)
 }
 
 async fn drop_slot(config: &Config, client: &Client) -> Result<()> {

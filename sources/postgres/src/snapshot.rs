@@ -7,16 +7,19 @@
 //! ```
 
 mod batches;
-mod failure;
+pub(crate) mod failure;
 mod plan;
 mod progress;
 mod reader;
 mod tuples;
 
+pub(crate) use plan::select_list;
+pub(crate) use tuples::Tuples;
+
 use crate::{config::Config, position::Lsn, schema::Selection};
 use bytes::Bytes;
 use cdc_core::{Result, SourceContext, Transaction};
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 /// What to copy, and as of when.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub struct Request<'a> {
     pub resume: Bytes,
     /// An earlier attempt may have delivered rows: each table is emptied before it is copied.
     pub start_over: bool,
+    /// Only the tables with these numbers, where not all of the selected ones are meant.
+    pub only: Option<&'a BTreeSet<u32>>,
 }
 
 /// Copies all selected tables into `context.out`. Returns early without an error when it is asked

@@ -1,22 +1,29 @@
 //! One run of the source: decide how to start, read a snapshot when one is due, follow the log.
 
 mod begin;
+mod beside;
+mod first_copy;
 mod hold;
 
 use crate::{
+    backfill::{self, Backfill, Progress},
     config::Config,
     connection::{SharedSql, connect_sql},
     position::{Lsn, Phase, Resume},
     provision,
     replication::{ReplicationClient, System},
-    schema::{self, Selection},
-    server, snapshot,
+    schema::{self, Catalog, CatalogTable, Selection},
+    server,
     stream::{Ended, Follower, Reporter, Start, Tables},
 };
 use async_trait::async_trait;
 use begin::{Begin, decide};
-use bytes::Bytes;
-use cdc_core::{ChangeBatch, Position, Result, Source, SourceContext, status::ConnectorState};
+use beside::publishes_via_root;
+use cdc_core::{
+    ChangeBatch, Result, Source, SourceContext,
+    status::{ConnectorState, SnapshotProgress},
+};
+use first_copy::FirstCopy;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -28,8 +35,6 @@ use std::{
 
 /// Without a limit of the server's, it hears from us this often at least.
 const STATUS_DIVISOR: u32 = 3;
-/// An operator is told what a snapshot waits for after this time.
-const SNAPSHOT_WAIT_WARNED: Duration = Duration::from_secs(5);
 /// Where nothing is followed, the engine hears of the server's position this often.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -112,33 +117,36 @@ impl PostgresSource {
             lsn: Lsn::default(),
             ordinal: 0,
             backend: None,
+            backfill: None,
         };
         match begin {
             Begin::Stream { from, ordinal, recorded } => {
-                if let Some(resume) = resume.filter(|resume| resume.timeline != system.timeline) {
-                    tracing::warn!(
-                        before = resume.timeline,
-                        now = system.timeline,
-                        "server changed its timeline"
-                    );
-                }
-                Ok(Some(Departure { resume: Resume { lsn: from, ordinal, ..state }, recorded }))
+                warn_of_timeline(resume.as_ref(), &system);
+                let backfill = resume.and_then(|resume| resume.backfill);
+                Ok(Some(Departure {
+                    resume: Resume { lsn: from, ordinal, backfill, ..state },
+                    recorded,
+                }))
             }
             Begin::Snapshot { start_over, renew_slot } => {
-                if renew_slot {
-                    provision::renew_slot(config, &sql, &mut replication).await?;
-                }
-                let point =
-                    self.snapshot(context, reporter, &mut replication, &state, start_over).await?;
-                let Some(lsn) = point else { return Ok(None) };
-                let phase =
-                    if config.snapshot_mode.streams() { Phase::Stream } else { Phase::Done };
-                let resume = Resume { phase, lsn, ..state };
-                if !beat(context, lsn, resume.to_bytes()).await {
+                let renewed = match renew_slot {
+                    true => Some(provision::renew_slot(config, &sql, &mut replication).await?),
+                    false => None,
+                };
+                let streamed = resume.filter(|resume| resume.phase == Phase::Stream);
+                let ends = [renewed, slot.map(|slot| slot.confirmed), streamed.map(|s| s.lsn)];
+                let first = FirstCopy {
+                    source: self,
+                    context,
+                    reporter,
+                    start_over,
+                    stream_from: ends.into_iter().flatten().max().unwrap_or_default(),
+                };
+                let Some(resume) = first.take(&sql, &mut replication, state).await? else {
                     return Ok(None);
-                }
+                };
                 self.memory.snapshot_taken.store(true, Ordering::Relaxed);
-                if phase == Phase::Done {
+                if resume.phase == Phase::Done {
                     self.idle(context, reporter, &sql, resume).await?;
                     return Ok(None);
                 }
@@ -167,58 +175,6 @@ impl PostgresSource {
         reporter.details(details);
     }
 
-    /// Reads all rows at one point of the log, and returns that point; `None` when asked to stop.
-    async fn snapshot(
-        &self,
-        context: &SourceContext,
-        reporter: &Reporter<'_>,
-        replication: &mut ReplicationClient,
-        state: &Resume,
-        start_over: bool,
-    ) -> Result<Option<Lsn>> {
-        let config = &*self.config;
-        reporter.state(ConnectorState::Snapshotting, true);
-        let exported = {
-            let create = replication.create_temporary_slot();
-            tokio::pin!(create);
-            tokio::select! {
-                biased;
-                exported = &mut create => exported?,
-                () = tokio::time::sleep(SNAPSHOT_WAIT_WARNED) => {
-                    reporter.warning(Some(
-                        "the snapshot waits for transactions that are open on the server to end".to_owned(),
-                    ));
-                    let exported = create.await?;
-                    reporter.warning(None);
-                    exported
-                }
-            }
-        };
-        tracing::info!(consistent_point = %exported.consistent_point, "snapshot begins");
-        let resume =
-            Resume { phase: Phase::Snapshot, lsn: exported.consistent_point, ..state.clone() };
-        if !start_over && !announce(context, resume.to_bytes()).await {
-            return Ok(None);
-        }
-        let publication =
-            config.snapshot_mode.streams().then_some(config.publication_name.as_str());
-        let request = snapshot::Request {
-            config,
-            selection: &self.selection,
-            publication,
-            snapshot_name: &exported.snapshot_name,
-            consistent_point: exported.consistent_point,
-            resume: resume.to_bytes(),
-            start_over,
-        };
-        snapshot::run(request, context).await?;
-        if context.cancel.is_cancelled() {
-            return Ok(None);
-        }
-        tracing::info!("snapshot is complete");
-        Ok(Some(exported.consistent_point))
-    }
-
     async fn stream(
         &self,
         context: &SourceContext,
@@ -234,6 +190,11 @@ impl PostgresSource {
             .tables
             .iter()
             .all(|table| schema::decoder(table, &catalog.types).binary_decodable());
+        let Departure { mut resume, mut recorded } = departure;
+        let mut backfill = match resume.backfill.take() {
+            Some(progress) => self.backfill(&sql, &catalog, reporter, progress).await?,
+            None => None,
+        };
         let mut tables = Tables::new(Arc::clone(&self.selection), Arc::clone(&sql), catalog);
         let status_interval = timeout.map_or(config.status_interval(), |limit| {
             config.status_interval().min(limit / STATUS_DIVISOR)
@@ -241,7 +202,6 @@ impl PostgresSource {
         let leftover = context.resume.as_deref().and_then(|bytes| Resume::from_bytes(bytes).ok());
         let leftover = leftover.and_then(|resume| resume.backend);
         let _monitor = reporter.watch_slot(config, &sql);
-        let Departure { mut resume, mut recorded } = departure;
         let mut skip_through = resume.skip_through();
         loop {
             let ours = [leftover, Some(self.memory.backend.load(Ordering::Relaxed))];
@@ -249,12 +209,22 @@ impl PostgresSource {
                 hold::start_stream(config, &client, resume.lsn, binary, &ours).await?;
             self.memory.backend.store(backend, Ordering::Relaxed);
             resume.backend = Some(backend);
-            reporter.state(ConnectorState::Running, true);
+            let state = match backfill.is_some() {
+                true => ConnectorState::Snapshotting,
+                false => ConnectorState::Running,
+            };
+            reporter.state(state, true);
             let form = if binary { "binary" } else { "text" };
             reporter.details(BTreeMap::from([("values".to_owned(), form.to_owned())]));
             tracing::info!(from = %resume.lsn, values = form, "stream begins");
-            let start =
-                Start { resume: resume.clone(), skip_through, recorded, status_interval, binary };
+            let start = Start {
+                resume: resume.clone(),
+                skip_through,
+                recorded,
+                status_interval,
+                binary,
+                backfill: &mut backfill,
+            };
             tables.reconnect();
             let mut follower = Follower::new(config, context, reporter, &mut tables, stream, start);
             match follower.run().await? {
@@ -267,6 +237,37 @@ impl PostgresSource {
                 }
             }
         }
+    }
+
+    /// Begins the copy that runs beside the stream, or goes on with it.
+    async fn backfill(
+        &self,
+        sql: &Arc<SharedSql>,
+        catalog: &Catalog,
+        reporter: &Reporter<'_>,
+        progress: Progress,
+    ) -> Result<Option<Backfill>> {
+        let config = &self.config;
+        self.memory.snapshot_taken.store(true, Ordering::Relaxed);
+        let client = sql.get().await?;
+        let published =
+            schema::published(&client, &config.publication_name, catalog.server_version).await?;
+        let selection = &self.selection;
+        let via_root = publishes_via_root(config, &client).await?;
+        let begin =
+            backfill::Begin { config, selection, sql, catalog, published, via_root, progress };
+        let Some(backfill) = Backfill::start(begin) else { return Ok(None) };
+        let copied = |table: &&CatalogTable| backfill.concerns(table.oid);
+        let progress = |table: &CatalogTable| SnapshotProgress {
+            table: table.table.clone(),
+            rows: 0,
+            rows_estimated: table.rows_estimated,
+            done: false,
+        };
+        let tables: Vec<_> = catalog.tables.iter().filter(copied).map(progress).collect();
+        tracing::info!(tables = tables.len(), "copying tables beside the stream");
+        reporter.copying(tables);
+        Ok(Some(backfill))
     }
 
     /// Nothing is followed: tells the engine where the server stands until it is asked to stop.
@@ -283,7 +284,7 @@ impl PostgresSource {
             let lsn = server::current_position(&self.config, client).await?;
             if lsn > told {
                 let resume = Resume { lsn, ..resume.clone() };
-                if !beat(context, lsn, resume.to_bytes()).await {
+                if !beat(context, lsn, &resume).await {
                     return Ok(());
                 }
                 told = lsn;
@@ -293,21 +294,17 @@ impl PostgresSource {
     }
 }
 
-/// Has it recorded that a snapshot begins, before the first row of it goes out: a snapshot that is cut
-/// short must be known to have begun, so that the next one empties the tables first. `false` when the
-/// pipeline is gone.
-async fn announce(context: &SourceContext, resume: Bytes) -> bool {
-    let end = Position::default();
-    let batch = ChangeBatch { changes: Vec::new(), end, resume, size_bytes: 0 };
-    if context.out.send(batch).await.is_err() {
-        return false;
+fn warn_of_timeline(resume: Option<&Resume>, system: &System) {
+    if let Some(resume) = resume.filter(|resume| resume.timeline != system.timeline) {
+        let (before, now) = (resume.timeline, system.timeline);
+        tracing::warn!(before, now, "server changed its timeline");
     }
-    let mut durable = context.durable.clone();
-    durable.wait_for(Option::is_some).await.is_ok()
 }
 
 /// Sends a heartbeat; `false` when the pipeline is gone.
-async fn beat(context: &SourceContext, lsn: Lsn, resume: Bytes) -> bool {
-    let batch = ChangeBatch { changes: Vec::new(), end: lsn.heartbeat(), resume, size_bytes: 0 };
+async fn beat(context: &SourceContext, lsn: Lsn, resume: &Resume) -> bool {
+    let complete = resume.backfill.is_none();
+    let (end, resume) = (lsn.heartbeat(), resume.to_bytes());
+    let batch = ChangeBatch { changes: Vec::new(), end, resume, size_bytes: 0, complete };
     context.out.send(batch).await.is_ok()
 }

@@ -6,16 +6,20 @@
 //!                └──────────────── status updates ◀── confirmed address ◀── durable
 //! ```
 //!
+//! Rows of the copy that runs beside the stream go out between two transactions (`fill`).
+//!
 //! One loop owns all of it. It goes on answering the server while the engine takes nothing.
 
 mod apply;
 mod batch;
+mod fill;
 mod follow;
 mod pace;
 mod progress;
 mod status;
 mod tables;
 
+pub(crate) use batch::RowChange;
 pub(crate) use follow::{Ended, Follower, Start};
 pub(crate) use status::Reporter;
 pub(crate) use tables::Tables;

@@ -55,6 +55,8 @@ pub(crate) struct Pipeline {
     pub(crate) changes: Vec<Change>,
     /// End of the newest batch.
     pub(crate) end: Position,
+    /// End of the newest batch up to which everything has come, rows of the first copy included.
+    pub(crate) complete: Position,
     /// The resume bytes that are durable.
     pub(crate) resume: Option<Bytes>,
     /// Changes that came again.
@@ -70,7 +72,14 @@ impl Pipeline {
     }
 
     pub(crate) fn new(connector: Connector) -> Self {
-        Self { connector, changes: Vec::new(), end: Position::default(), resume: None, repeated: 0 }
+        Self {
+            connector,
+            changes: Vec::new(),
+            end: Position::default(),
+            complete: Position::default(),
+            resume: None,
+            repeated: 0,
+        }
     }
 
     /// The same pipeline with another connector, as after a change of the configuration.
@@ -132,7 +141,7 @@ impl Running<'_> {
                 pipeline.repeated += 1;
                 continue;
             }
-            if let Some(last) = pipeline.changes.last() {
+            if let Some(last) = pipeline.changes.last().filter(|last| last.transaction.id > 0) {
                 let same = last.position.commit == change.position.commit
                     && last.schema.table == change.schema.table;
                 assert!(!(same && last.ends_transaction), "nothing follows the end");
@@ -143,6 +152,9 @@ impl Running<'_> {
             pipeline.changes.push(change);
         }
         pipeline.end = pipeline.end.max(batch.end);
+        if batch.complete {
+            pipeline.complete = pipeline.complete.max(batch.end);
+        }
         pipeline.resume = Some(batch.resume);
         self.durable.send_replace(Some(pipeline.end));
         Some(())
@@ -160,7 +172,7 @@ impl Running<'_> {
 
     /// Takes batches in until everything up to `position` has come.
     pub(crate) async fn until(&mut self, position: Position) {
-        while self.pipeline.end < position {
+        while self.pipeline.complete < position {
             if self.step().await.is_none() {
                 panic!("the source ended early: {:?}", self.outcome().await);
             }

@@ -7,10 +7,12 @@
     reason = "tests"
 )]
 
+mod backfill;
 mod check;
 mod connect;
 mod fuzz_regressions;
 mod harness;
+mod model;
 mod proxy;
 mod restart;
 mod schema;

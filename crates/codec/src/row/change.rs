@@ -6,7 +6,9 @@ use super::{
 };
 use crate::DecodeError;
 use bytes::{BufMut, Bytes, BytesMut};
-use cdc_core::{Change, Operation, Position, Row, SchemaId, TableSchema, Timestamp, Transaction};
+use cdc_core::{
+    Change, Operation, Position, Row, SchemaId, TableSchema, Timestamp, Transaction, Value,
+};
 use std::sync::Arc;
 
 const SCHEMA: u8 = 1;
@@ -90,14 +92,11 @@ pub fn encode_change(id: SchemaId, change: &Change, out: &mut BytesMut) {
     }
 }
 
-/// Appends the values that identify the change's row: what partitions are chosen by. Appends nothing
-/// where the table has no key or the change has no row.
-pub fn encode_key(change: &Change, out: &mut BytesMut) {
-    let Some(row) = change.row() else { return };
-    for index in &change.schema.key {
-        if let Some(value) = row.get(usize::from(*index)) {
-            put_row(out, std::slice::from_ref(value));
-        }
+/// Appends the values of a row that identify it, by the indexes in its table's key: what partitions
+/// are chosen by. Equal keys have equal bytes.
+pub fn encode_key(key: &[u16], row: &[Value], out: &mut BytesMut) {
+    for value in key.iter().filter_map(|index| row.get(usize::from(*index))) {
+        put_row(out, std::slice::from_ref(value));
     }
 }
 

@@ -230,7 +230,7 @@ async fn claim(target: &Target, memory: &mut Memory, sink: &mut dyn Sink) -> Res
         for place in checkpoint.partitions.values_mut() {
             place.offset = Offset(0);
         }
-        if sink.keeps_rows() {
+        if sink.keeps_rows() && shared.spec.source.begins_with_rows() {
             refill::begin(&mut checkpoint);
         }
     }

@@ -169,6 +169,9 @@ impl SourceConnector for ScriptedConnector {
         let (history, dice) = (self.history.clone(), self.dice.clone());
         Ok(Box::new(ScriptedSource { history, dice }))
     }
+    fn begins_with_rows(&self) -> bool {
+        self.history.changes.first().is_some_and(|change| change.operation == Operation::Snapshot)
+    }
     async fn current_position(&self) -> Result<Position> {
         let began = self.history.began;
         Ok(if began == Position::default() { self.history.end() } else { began })
@@ -214,6 +217,7 @@ impl Source for ScriptedSource {
                 changes: part,
                 end,
                 resume: Bytes::from(end.commit.to_string()),
+                complete: true,
             };
             tokio::select! { biased;
                 () = context.cancel.cancelled() => return Ok(()),
@@ -224,7 +228,8 @@ impl Source for ScriptedSource {
         loop {
             let end = self.history.end();
             let resume = Bytes::from(end.commit.to_string());
-            let heartbeat = ChangeBatch { changes: Vec::new(), end, resume, size_bytes: 0 };
+            let heartbeat =
+                ChangeBatch { changes: Vec::new(), end, resume, size_bytes: 0, complete: true };
             if context.out.send(heartbeat).await.is_err() {
                 return Ok(());
             }

@@ -3,6 +3,7 @@
 use super::{
     codec::Codec,
     field::{Field, Problem},
+    render::render,
 };
 use crate::schema::TypeCatalog;
 use bytes::Bytes;
@@ -80,6 +81,15 @@ impl Decoder {
     #[inline]
     pub fn text(&self, column: usize, frame: &Bytes, field: Range<usize>) -> Result<Value, Error> {
         self.read(column, frame, field, Codec::text)
+    }
+
+    /// The text that the server would print for a value of a column.
+    pub(crate) fn print(&self, column: usize, value: &Value) -> String {
+        let mut out = Vec::new();
+        if let Some(plan) = self.plans.get(column) {
+            render(value, &plan.codec, &mut out);
+        }
+        String::from_utf8_lossy(&out).into_owned()
     }
 
     #[inline]

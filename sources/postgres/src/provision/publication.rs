@@ -16,6 +16,35 @@ const COMMENT: &str = "created by cdc";
 const OPTIONS: &str =
     "publish = 'insert, update, delete, truncate', publish_via_partition_root = true";
 
+/// Publications can hold whole schemas from here on.
+const SCHEMAS_SINCE: i32 = 150_000;
+
+// The view `pg_publication_tables` would wait for whoever has locked one of the tables.
+const NO_MEMBERS: &str = "SELECT '', '' WHERE $1::text IS NULL";
+const TABLES: &str = "
+SELECT n.nspname::text, c.relname::text
+FROM pg_publication AS p JOIN pg_publication_rel AS r ON r.prpubid = p.oid
+JOIN pg_class AS c ON c.oid = r.prrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE p.pubname = $1";
+const TABLES_AND_SCHEMAS: &str = "
+SELECT n.nspname::text, c.relname::text
+FROM pg_publication AS p JOIN pg_publication_rel AS r ON r.prpubid = p.oid
+JOIN pg_class AS c ON c.oid = r.prrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE p.pubname = $1
+UNION
+SELECT n.nspname::text, c.relname::text
+FROM pg_publication AS p JOIN pg_publication_namespace AS s ON s.pnpubid = p.oid
+JOIN pg_namespace AS n ON n.oid = s.pnnspid
+JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p')
+WHERE p.pubname = $1";
+
+async fn server_version(config: &Config, client: &Client) -> Result<i32> {
+    let doing = "tell its version";
+    let query = "SELECT current_setting('server_version_num')::int4";
+    let row = bounded(config, doing, client.query_one(query, &[])).await?;
+    row.try_get(0).map_err(|cause| from_sql(config, doing, cause))
+}
+
 /// A publication as the catalog shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Publication {
@@ -50,8 +79,12 @@ pub(crate) async fn look(config: &Config, client: &Client) -> Result<Option<Publ
     let name = &config.publication_name;
     let row = bounded(config, doing, client.query_opt(query, &[name])).await?;
     let Some(row) = row else { return Ok(None) };
-    let members = "SELECT schemaname::text, tablename::text FROM pg_publication_tables \
-                   WHERE pubname = $1";
+    let members = match row.try_get::<_, bool>(0).map_err(|cause| from_sql(config, doing, cause))? {
+        // Nobody asks which they are, and the list may be long.
+        true => NO_MEMBERS,
+        false if server_version(config, client).await? < SCHEMAS_SINCE => TABLES,
+        false => TABLES_AND_SCHEMAS,
+    };
     let members = bounded(config, doing, client.query(members, &[name])).await?;
     let read = || -> Result<Publication, tokio_postgres::Error> {
         let mut tables = BTreeSet::new();

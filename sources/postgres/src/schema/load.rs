@@ -103,6 +103,29 @@ pub async fn load(client: &Client, selection: &Selection) -> Result<Catalog> {
     })
 }
 
+/// One table, as it is now, with the types of its columns added to `types`; `None` when there is none
+/// with this number.
+pub(crate) async fn load_table(
+    client: &Client,
+    oid: u32,
+    types: &Arc<TypeCatalog>,
+) -> Result<Option<(CatalogTable, Arc<TypeCatalog>)>> {
+    let Some(table) = load_one(client, oid).await? else { return Ok(None) };
+    let oids: Vec<u32> = table.columns.iter().map(|column| column.type_oid).collect();
+    let types = with_types(client, &oids, types).await?;
+    Ok(Some((table, types)))
+}
+
+/// The known types and, as they are now, those with these numbers.
+pub(super) async fn with_types(
+    client: &Client,
+    oids: &[u32],
+    types: &Arc<TypeCatalog>,
+) -> Result<Arc<TypeCatalog>> {
+    let newer = types.updated(read_types(client, oids.iter().copied()).await?);
+    Ok(if newer == **types { Arc::clone(types) } else { Arc::new(newer) })
+}
+
 /// One table, as it is now; `None` when there is none with this number.
 pub(super) async fn load_one(client: &Client, oid: u32) -> Result<Option<CatalogTable>> {
     let doing = "read the description of a table";

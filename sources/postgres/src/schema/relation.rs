@@ -68,9 +68,7 @@ pub async fn resolve_relation(
 ) -> Result<Resolved> {
     let table = load::load_one(client, relation.oid).await?;
     let oids: Vec<u32> = relation.columns.iter().map(|column| column.type_oid).collect();
-    let found = load::read_types(client, oids.iter().copied()).await?;
-    let newer = types.updated(found);
-    let types = if newer == **types { Arc::clone(types) } else { Arc::new(newer) };
+    let types = load::with_types(client, &oids, types).await?;
     let modifiers: Vec<i32> = relation.columns.iter().map(|column| column.type_modifier).collect();
     let doing = "read the names of a table's types";
     let rows = within(doing, client.query(DECLARED, &[&oids, &modifiers])).await?;

@@ -96,7 +96,8 @@ impl<'a> Batches<'a> {
         self.capacity = self.changes.len();
         let changes = std::mem::take(&mut self.changes);
         let size_bytes = std::mem::take(&mut self.bytes);
-        Some(ChangeBatch { changes, end, resume: self.resume.clone(), size_bytes })
+        let resume = self.resume.clone();
+        Some(ChangeBatch { changes, end, resume, size_bytes, complete: false })
     }
 
     pub(super) async fn send(&mut self, batch: ChangeBatch) -> Result<(), Stop> {

@@ -1,5 +1,6 @@
 //! What an operator reads when a snapshot cannot be taken.
 
+use super::tuples::TuplesError;
 use crate::error::ServerError;
 use cdc_core::{Error, Origin, Retry, TableId};
 use std::time::Duration;
@@ -18,7 +19,7 @@ fn list(names: &[String]) -> String {
     }
 }
 
-pub(super) fn unreadable(role: &str, tables: &[&TableId]) -> Error {
+pub(crate) fn unreadable(role: &str, tables: &[&TableId]) -> Error {
     let names: Vec<String> = tables.iter().map(|table| crate::quote::table(table)).collect();
     let schemas: std::collections::BTreeSet<String> =
         tables.iter().map(|table| crate::quote::identifier(&table.namespace)).collect();
@@ -35,24 +36,24 @@ pub(super) fn unreadable(role: &str, tables: &[&TableId]) -> Error {
     )
 }
 
-pub(super) fn rewritten(tables: &[String]) -> Error {
+pub(crate) fn rewritten(tables: &[String]) -> Error {
     let context = format!("{} was rewritten while the snapshot began", list(tables));
     Error::new("CDC-1066", Origin::Source, Retry::Backoff, context).with_remedy(
         "nothing: the snapshot starts again; avoid ALTER TABLE, TRUNCATE and VACUUM FULL meanwhile",
     )
 }
 
-pub(super) fn malformed(table: &TableId, what: &str) -> Error {
+pub(crate) fn malformed(table: &TableId, what: &str) -> Error {
     let context = format!("the copy of {table} is not in the binary form of COPY: {what}");
     Error::new("CDC-1067", Origin::Source, Retry::Backoff, context)
         .with_remedy("check that nothing between here and the server changes the connection's data")
 }
 
-pub(super) fn silent(table: &TableId, limit: Duration) -> Error {
+pub(crate) fn silent(table: &TableId, limit: Duration) -> Error {
     stalled(format!("the server sent nothing of {table} for {} s", limit.as_secs()))
 }
 
-pub(super) fn slow(doing: &str, limit: Duration) -> Error {
+pub(crate) fn slow(doing: &str, limit: Duration) -> Error {
     stalled(format!("the server took more than {} s to {doing}", limit.as_secs()))
 }
 
@@ -63,7 +64,7 @@ fn stalled(context: String) -> Error {
 }
 
 /// Somebody who alters a table, or waits to, stands in the way; all else is passed on.
-pub(super) fn not_locked(error: Error) -> Error {
+pub(crate) fn not_locked(error: Error) -> Error {
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     let reported = error.source.as_ref().and_then(|cause| cause.downcast_ref::<ServerError>());
     if reported.is_some_and(|reported| reported.code == LOCK_NOT_AVAILABLE) {
@@ -81,8 +82,26 @@ pub(super) fn not_locked(error: Error) -> Error {
     error
 }
 
+/// A table without a key is copied before the stream begins, or not at all.
+pub(crate) fn lost_its_key(table: &TableId) -> Error {
+    let name = crate::quote::table(table);
+    operator(
+        "CDC-1070",
+        format!("{table} has lost its key while it was copied"),
+        format!("ALTER TABLE {name} ADD PRIMARY KEY (…); the copy then goes on by itself"),
+    )
+}
+
+/// The copy of a table cannot be read.
+pub(crate) fn refused(error: TuplesError, table: &TableId) -> Error {
+    match error {
+        TuplesError::Format(what) => malformed(table, what),
+        TuplesError::Value(error) => error.into(),
+    }
+}
+
 /// Says which table it was about.
-pub(super) fn in_table(mut error: Error, table: &TableId) -> Error {
+pub(crate) fn in_table(mut error: Error, table: &TableId) -> Error {
     error.context = format!("{} (table {table})", error.context);
     error
 }

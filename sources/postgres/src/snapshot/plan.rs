@@ -5,13 +5,10 @@ use crate::{
     connection::{self, Sql},
     convert::Decoder,
     quote,
-    schema::{self, Catalog, CatalogTable, Generated, Published},
+    schema::{self, Catalog, CatalogColumn, CatalogTable, Generated, Published},
 };
 use cdc_core::{Result, TableId, TableSchema};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 /// A statement that locks tables names no more than these.
 const LOCKED_AT_ONCE_MAX: usize = 500;
@@ -30,7 +27,7 @@ pub(super) struct Plan {
 /// What the catalog and the publication say about the captured tables.
 pub(super) struct Survey {
     catalog: Catalog,
-    published: BTreeMap<TableId, Published>,
+    published: Published,
 }
 
 impl Survey {
@@ -50,7 +47,7 @@ impl Survey {
         catalog.tables.retain(|table| locked(table.oid));
         let published = match request.publication {
             Some(name) => schema::published(&sql, name, catalog.server_version).await?,
-            None => BTreeMap::new(),
+            None => Published::default(),
         };
         Ok(Self { catalog, published })
     }
@@ -67,14 +64,11 @@ impl Survey {
 
     fn plan(&self, table: &CatalogTable) -> Plan {
         let mut table = table.clone();
-        let published = self.published.get(&table.table);
-        if let Some(published) = published {
-            table.publish_only(&published.columns, published.names_generated);
-        }
+        self.published.narrow(&mut table);
         let decoder = schema::decoder(&table, &self.catalog.types);
         let as_text: Box<[bool]> =
             (0..decoder.column_count()).map(|column| decoder.needs_text_cast(column)).collect();
-        let filter = published.and_then(|published| published.filter.as_deref());
+        let filter = self.published.filter(&table.table);
         Plan {
             schema: schema::table_schema(&table, &self.catalog.types),
             statement: statement(&table, &as_text, filter),
@@ -88,6 +82,9 @@ impl Survey {
 /// The catalog without what cannot be followed, and an error for what cannot be read.
 async fn load(sql: &Sql, request: &Request<'_>) -> Result<Catalog> {
     let mut catalog = schema::load(sql, request.selection).await?;
+    if let Some(only) = request.only {
+        catalog.tables.retain(|table| only.contains(&table.oid));
+    }
     let unreadable: Vec<&TableId> =
         catalog.tables.iter().filter(|table| !table.readable).map(|table| &table.table).collect();
     if !unreadable.is_empty() {
@@ -109,21 +106,23 @@ fn locked(table: &CatalogTable) -> String {
     if table.partitioned { name } else { format!("ONLY {name}") }
 }
 
+/// The captured columns as a query selects them, cast to text where they have to be.
+pub(crate) fn select_list(table: &CatalogTable, as_text: &[bool]) -> String {
+    let column = |(column, as_text): (&CatalogColumn, &bool)| {
+        let name = quote::identifier(&column.name);
+        if *as_text { format!("{name}::text") } else { name }
+    };
+    let columns: Vec<String> = table.captured_columns().zip(as_text).map(column).collect();
+    columns.join(", ")
+}
+
 fn statement(table: &CatalogTable, as_text: &[bool], filter: Option<&str>) -> String {
     let name = quote::table(&table.table);
-    let columns: Vec<String> = table
-        .captured_columns()
-        .zip(as_text)
-        .map(|(column, as_text)| {
-            let name = quote::identifier(&column.name);
-            if *as_text { format!("{name}::text") } else { name }
-        })
-        .collect();
+    let columns_text = select_list(table, as_text);
     let generated = table.captured_columns().any(|column| column.generated != Generated::No);
     let cast = as_text.contains(&true);
     let plain = !table.partitioned && filter.is_none() && !cast && !generated;
-    let columns_text = columns.join(", ");
-    if plain && !columns.is_empty() {
+    if plain && !columns_text.is_empty() {
         // The server copies a table faster than a query, but a query is less restricted.
         return format!("COPY {name} ({columns_text}) TO STDOUT (FORMAT binary)");
     }

@@ -5,7 +5,7 @@ use super::{
     batches::Batches,
     failure,
     plan::{Plan, Survey},
-    tuples::{Tuples, TuplesError},
+    tuples::Tuples,
 };
 use crate::{
     connection::{Mode, RawConnection},
@@ -96,12 +96,16 @@ impl Reader {
         started
             .map_err(|_| failure::silent(table, SILENCE_MAX))?
             .map_err(|error| failure::in_table(error, table))?;
-        let mut tuples = Tuples::new(plan);
+        let mut tuples = Tuples::new(&plan.decoder, &plan.as_text);
         let mut rows = 0;
         while let Some(chunk) = self.next_chunk(table).await? {
             for payload in chunk.rows() {
-                tuples.add(&chunk.bytes, payload).map_err(|error| refused(error, table))?;
-                while let Some(row) = tuples.next().map_err(|error| refused(error, table))? {
+                tuples
+                    .add(&chunk.bytes, payload)
+                    .map_err(|error| failure::refused(error, table))?;
+                while let Some(row) =
+                    tuples.next().map_err(|error| failure::refused(error, table))?
+                {
                     rows += 1;
                     if let Some(full) = batches.push(&plan.schema, row) {
                         batches.send(full).await?;
@@ -111,7 +115,7 @@ impl Reader {
             note(rows);
             batches.send_old().await?;
         }
-        tuples.finish().map_err(|error| refused(error, table))?;
+        tuples.finish().map_err(|error| failure::refused(error, table))?;
         note(rows);
         Ok(())
     }
@@ -125,12 +129,5 @@ impl Reader {
 
     pub(super) async fn finish(mut self) -> Result<()> {
         self.query("end a transaction", "COMMIT").await.map(|_| ())
-    }
-}
-
-fn refused(error: TuplesError, table: &TableId) -> cdc_core::Error {
-    match error {
-        TuplesError::Format(what) => failure::malformed(table, what),
-        TuplesError::Value(error) => error.into(),
     }
 }

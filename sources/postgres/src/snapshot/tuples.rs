@@ -1,6 +1,5 @@
 //! The binary form of COPY: a header, tuples, a trailer. A total function of the bytes.
 
-use super::plan::Plan;
 use crate::convert::{self, Decoder};
 use bytes::{Bytes, BytesMut};
 use cdc_core::{Row, Value};
@@ -16,7 +15,7 @@ const NULL: i32 = -1;
 
 /// Why a copy cannot be read.
 #[derive(Debug)]
-pub(super) enum TuplesError {
+pub(crate) enum TuplesError {
     /// It is not a binary COPY.
     Format(&'static str),
     /// One value is wrong.
@@ -25,7 +24,7 @@ pub(super) enum TuplesError {
 
 /// Takes rows out of the pieces of a COPY. The server sends a row a message, but nothing says that
 /// what lies between here and there keeps it that way: a row may begin in one and end in another.
-pub(super) struct Tuples<'a> {
+pub(crate) struct Tuples<'a> {
     decoder: &'a Decoder,
     as_text: &'a [bool],
     state: State,
@@ -50,17 +49,14 @@ enum Step<T> {
 }
 
 impl<'a> Tuples<'a> {
-    pub(super) fn new(plan: &'a Plan) -> Self {
-        Self::of(&plan.decoder, &plan.as_text)
-    }
-
-    fn of(decoder: &'a Decoder, as_text: &'a [bool]) -> Self {
+    /// Reads rows of `decoder`'s columns, some of which were cast to text.
+    pub(crate) fn new(decoder: &'a Decoder, as_text: &'a [bool]) -> Self {
         Self { decoder, as_text, state: State::Header, frame: Bytes::new(), at: 0, end: 0 }
     }
 
     /// Adds the next piece: a range of `frame`. Everything before it must have been taken out.
     #[inline]
-    pub(super) fn add(&mut self, frame: &Bytes, piece: Range<usize>) -> Result<(), TuplesError> {
+    pub(crate) fn add(&mut self, frame: &Bytes, piece: Range<usize>) -> Result<(), TuplesError> {
         if piece.start > piece.end || piece.end > frame.len() {
             return Err(TuplesError::Format("a message outside of its chunk"));
         }
@@ -86,7 +82,7 @@ impl<'a> Tuples<'a> {
 
     /// The next row; `None` when more has to be added first.
     #[inline]
-    pub(super) fn next(&mut self) -> Result<Option<Row>, TuplesError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Row>, TuplesError> {
         if self.state == State::Header {
             match self.header()? {
                 Step::Part => return Ok(None),
@@ -123,7 +119,7 @@ impl<'a> Tuples<'a> {
     }
 
     /// The copy must have come to its own end.
-    pub(super) fn finish(&self) -> Result<(), TuplesError> {
+    pub(crate) fn finish(&self) -> Result<(), TuplesError> {
         if self.state == State::Ended && self.at == self.end {
             Ok(())
         } else {
@@ -242,7 +238,7 @@ mod tests {
 
     fn read(pieces: &[&[u8]]) -> Result<Vec<Row>, TuplesError> {
         let decoder = decoder();
-        let mut tuples = Tuples::of(&decoder, AS_TEXT);
+        let mut tuples = Tuples::new(&decoder, AS_TEXT);
         let mut rows = Vec::new();
         for piece in pieces {
             tuples.add(&Bytes::copy_from_slice(piece), 0..piece.len())?;

@@ -68,7 +68,8 @@ pub(super) fn decide(
     }
     match resume {
         Some(resume) if resume.phase == Phase::Stream => {
-            if mode == SnapshotMode::Always && fresh {
+            // A copy that was cut short goes on first.
+            if mode == SnapshotMode::Always && fresh && resume.backfill.is_none() {
                 return Ok(Begin::Snapshot { start_over, renew_slot: false });
             }
             if slot.confirmed > resume.lsn {
@@ -122,6 +123,7 @@ mod tests {
             lsn: Lsn(lsn),
             ordinal: 4,
             backend: None,
+            backfill: None,
         }
     }
 

@@ -6,9 +6,10 @@ use super::{
     tables::{Captured, Table},
 };
 use crate::{
+    backfill::WATERMARK,
     error,
     position::Lsn,
-    protocol::{Malformed, Message, OldTuple, Tuple},
+    protocol::{LogicalMessage, Malformed, Message, OldTuple, Tuple},
 };
 use bytes::Bytes;
 use cdc_core::{Operation, Result};
@@ -32,7 +33,25 @@ impl Follower<'_> {
             Message::Commit(commit) => self.gathered.commit(commit).map_err(out_of_order),
             Message::Truncate { relations } => self.truncate(&relations, at),
             // Announced tables are looked up elsewhere; the others are of no concern to rows.
-            Message::Relation(_) | Message::Type | Message::Origin | Message::Logical => Ok(()),
+            Message::Relation(_) | Message::Type | Message::Origin => Ok(()),
+            Message::Logical(message) => {
+                self.watermark(&message, frame);
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes a message that tells where a chunk of the copy belongs.
+    fn watermark(&mut self, message: &LogicalMessage, frame: &Bytes) {
+        let text = |range: &std::ops::Range<usize>| {
+            frame.get(range.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok())
+        };
+        if let Some(backfill) = self.backfill.as_mut()
+            && message.transactional
+            && text(&message.prefix) == Some(WATERMARK)
+            && let Some(content) = text(&message.content)
+        {
+            backfill.watermark(content);
         }
     }
 
@@ -46,6 +65,19 @@ impl Follower<'_> {
         }
     }
 
+    /// Adds a change, as far as the copy of its table does not bring the row itself.
+    #[inline]
+    fn push(&mut self, relation: u32, row: RowChange) -> Result<()> {
+        let Some(backfill) = self.backfill.as_mut().filter(|copy| copy.concerns(relation)) else {
+            return self.gathered.push(row).map_err(out_of_order);
+        };
+        let Table::Captured(table) = self.tables.get(relation)? else { return Ok(()) };
+        match backfill.pass(self.gathered.xid(), relation, row, table.decoder()) {
+            Some(row) => self.gathered.push(row).map_err(out_of_order),
+            None => Ok(()),
+        }
+    }
+
     #[inline]
     fn insert(&mut self, relation: u32, new: &Tuple, at: Lsn, frame: &Bytes) -> Result<()> {
         let Some(table) = self.wanted(relation)? else { return Ok(()) };
@@ -56,7 +88,7 @@ impl Follower<'_> {
             operation: Operation::Insert,
             address: at,
         };
-        self.gathered.push(row).map_err(out_of_order)
+        self.push(relation, row)
     }
 
     fn update(
@@ -76,7 +108,7 @@ impl Follower<'_> {
             operation: Operation::Update,
             address: at,
         };
-        self.gathered.push(row).map_err(out_of_order)
+        self.push(relation, row)
     }
 
     fn delete(&mut self, relation: u32, old: &OldTuple, at: Lsn, frame: &Bytes) -> Result<()> {
@@ -88,7 +120,7 @@ impl Follower<'_> {
             operation: Operation::Delete,
             address: at,
         };
-        self.gathered.push(row).map_err(out_of_order)
+        self.push(relation, row)
     }
 
     fn truncate(&mut self, relations: &[u32], at: Lsn) -> Result<()> {
@@ -101,7 +133,7 @@ impl Follower<'_> {
                 operation: Operation::Truncate,
                 address: at,
             };
-            self.gathered.push(row).map_err(out_of_order)?;
+            self.push(*relation, row)?;
         }
         Ok(())
     }

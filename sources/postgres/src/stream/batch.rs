@@ -8,8 +8,8 @@ use cdc_core::{Change, Operation, Position, Row, TableSchema, Timestamp, Transac
 use std::sync::Arc;
 
 /// A batch is sent once it holds this many changes or bytes.
-const CHANGES_MAX: usize = 8192;
-const BYTES_MAX: usize = 1024 * 1024;
+pub(super) const CHANGES_MAX: usize = 8192;
+pub(super) const BYTES_MAX: usize = 1024 * 1024;
 
 /// What was received may be this many times what is captured of it before a batch is sent early.
 const RECEIVED_PER_BYTE: usize = 4;
@@ -68,12 +68,12 @@ pub(super) struct Taken {
 }
 
 /// A row change on its way into a batch.
-pub(super) struct RowChange {
-    pub(super) schema: Arc<TableSchema>,
-    pub(super) operation: Operation,
-    pub(super) before: Option<Row>,
-    pub(super) after: Option<Row>,
-    pub(super) address: Lsn,
+pub(crate) struct RowChange {
+    pub(crate) schema: Arc<TableSchema>,
+    pub(crate) operation: Operation,
+    pub(crate) before: Option<Row>,
+    pub(crate) after: Option<Row>,
+    pub(crate) address: Lsn,
 }
 
 /// A change arrived outside of a transaction.
@@ -170,6 +170,12 @@ impl Gathered {
                 && !self.changes.is_empty())
     }
 
+    /// The number of the open transaction; 0 without one.
+    pub(super) fn xid(&self) -> u32 {
+        let id = self.open.as_ref().map_or(0, |open| open.transaction.id);
+        u32::try_from(id).unwrap_or(0)
+    }
+
     /// Is a transaction open?
     pub(super) fn in_transaction(&self) -> bool {
         self.open.is_some()
@@ -216,7 +222,7 @@ impl Gathered {
 }
 
 /// A time of the server, in microseconds since 2000.
-fn since_2000(micros: i64) -> Timestamp {
+pub(super) fn since_2000(micros: i64) -> Timestamp {
     let time = Timestamp::from_micros(micros);
     Timestamp { seconds: time.seconds + SECONDS_1970_TO_2000, ..time }
 }

@@ -8,6 +8,7 @@ use super::{
     tables::Tables,
 };
 use crate::{
+    backfill::Backfill,
     config::Config,
     error,
     position::{Lsn, Resume},
@@ -23,7 +24,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 const SILENCE_MAX: Duration = Duration::from_secs(300);
 
 /// Where and how a stream starts.
-pub(crate) struct Start {
+pub(crate) struct Start<'a> {
     /// What a batch remembers; `lsn` is where the stream starts.
     pub(crate) resume: Resume,
     /// Changes up to here were handed over.
@@ -34,6 +35,8 @@ pub(crate) struct Start {
     pub(crate) status_interval: Duration,
     /// Were the rows asked for in binary form?
     pub(crate) binary: bool,
+    /// The copy that runs beside the stream, until it is complete.
+    pub(crate) backfill: &'a mut Option<Backfill>,
 }
 
 /// Why a stream ended without an error.
@@ -53,7 +56,7 @@ pub(crate) enum Ended {
 }
 
 /// Does the loop go on?
-type Step = std::ops::ControlFlow<Ended>;
+pub(super) type Step = std::ops::ControlFlow<Ended>;
 
 /// A stream and all that it knows.
 pub(crate) struct Follower<'a> {
@@ -61,6 +64,7 @@ pub(crate) struct Follower<'a> {
     pub(super) context: &'a SourceContext,
     pub(super) reporter: &'a Reporter<'a>,
     pub(super) tables: &'a mut Tables,
+    pub(super) backfill: &'a mut Option<Backfill>,
     pub(super) gathered: Gathered,
     stream: ReplicationStream,
     resume: Resume,
@@ -79,7 +83,7 @@ impl<'a> Follower<'a> {
         reporter: &'a Reporter<'a>,
         tables: &'a mut Tables,
         stream: ReplicationStream,
-        start: Start,
+        start: Start<'a>,
     ) -> Self {
         let now = Instant::now();
         let mut ticker = tokio::time::interval(IDLE_AFTER);
@@ -92,6 +96,7 @@ impl<'a> Follower<'a> {
             context,
             reporter,
             tables,
+            backfill: start.backfill,
             gathered: Gathered::new(from, start.skip_through),
             pace: Pace::new(now, stream.gathers()),
             stream,
@@ -208,6 +213,9 @@ impl<'a> Follower<'a> {
             Message::Commit(commit) => {
                 self.rhythm.data(Instant::now());
                 self.apply(Message::Commit(commit), at, &chunk.bytes)?;
+                if let Some(number) = self.backfill.as_mut().and_then(Backfill::due) {
+                    return self.fill_in(number, commit).await;
+                }
             }
             message => self.apply(message, at, &chunk.bytes)?,
         }
@@ -216,6 +224,9 @@ impl<'a> Follower<'a> {
 
     async fn relation(&mut self, relation: Relation) -> Result<Step> {
         let name = format!("{}.{}", relation.namespace, relation.name);
+        if let Some(backfill) = self.backfill.as_ref() {
+            backfill.announced(relation.oid);
+        }
         let readable = {
             let announce = self.tables.announce(relation);
             tokio::pin!(announce);
@@ -273,6 +284,7 @@ impl<'a> Follower<'a> {
             end: position,
             resume: self.resume_at(complete, 0),
             size_bytes: 0,
+            complete: self.backfill.is_none(),
         };
         let step = self.send(batch).await?;
         self.handed_over = position;
@@ -281,7 +293,7 @@ impl<'a> Follower<'a> {
     }
 
     /// Hands over what was gathered.
-    async fn hand_over(&mut self) -> Result<Step> {
+    pub(super) async fn hand_over(&mut self) -> Result<Step> {
         let newest = self.gathered.newest_commit_time();
         let Some(Taken { changes, bytes, end, whole }) = self.gathered.take() else {
             return Ok(Step::Continue(()));
@@ -295,6 +307,7 @@ impl<'a> Follower<'a> {
             end: end.position,
             resume: self.resume_at(end.resume, end.ordinal),
             size_bytes: bytes,
+            complete: self.backfill.is_none(),
         };
         let step = self.send(batch).await?;
         self.handed_over = end.position;
@@ -303,7 +316,7 @@ impl<'a> Follower<'a> {
     }
 
     /// Waits for room in the pipeline, and answers the server meanwhile.
-    async fn send(&mut self, batch: ChangeBatch) -> Result<Step> {
+    pub(super) async fn send(&mut self, batch: ChangeBatch) -> Result<Step> {
         let send = self.context.out.send(batch);
         tokio::pin!(send);
         loop {
@@ -321,8 +334,19 @@ impl<'a> Follower<'a> {
         }
     }
 
-    fn resume_at(&self, lsn: Lsn, ordinal: u64) -> bytes::Bytes {
-        Resume { lsn, ordinal, ..self.resume.clone() }.to_bytes()
+    pub(super) fn resume_at(&self, lsn: Lsn, ordinal: u64) -> bytes::Bytes {
+        let backfill = self.backfill.as_ref().map(|backfill| backfill.progress().clone());
+        Resume { lsn, ordinal, backfill, ..self.resume.clone() }.to_bytes()
+    }
+
+    /// Everything up to `position` is complete before `address`.
+    pub(super) fn confirm_sent(&mut self, position: Position, address: Lsn) {
+        self.confirmed.sent(position, address);
+    }
+
+    pub(super) fn note_handed_over(&mut self, position: Position) {
+        self.handed_over = self.handed_over.max(position);
+        self.reporter.handed_over(self.handed_over, None);
     }
 
     /// What is due now and then while the stream is waited for.
@@ -339,6 +363,7 @@ impl<'a> Follower<'a> {
             answer(&mut self.stream, &mut self.rhythm, &mut self.confirmed, self.reporter, durable)
                 .await?;
         }
+        self.show_trouble();
         self.heartbeat().await
     }
 

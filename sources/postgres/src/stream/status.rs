@@ -5,7 +5,10 @@ use crate::{
     connection::{SharedSql, bounded},
     position::Lsn,
 };
-use cdc_core::{Position, Result, SourceContext, Timestamp, status::ConnectorState};
+use cdc_core::{
+    Position, Result, SourceContext, TableId, Timestamp,
+    status::{ConnectorState, SnapshotProgress},
+};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -46,6 +49,32 @@ impl<'a> Reporter<'a> {
 
     pub(crate) fn warning(&self, warning: Option<String>) {
         self.context.status.send_modify(|status| status.warning = warning);
+    }
+
+    /// So many rows of a table have been copied.
+    pub(super) fn copied(&self, table: &TableId, rows: u64, done: bool) {
+        self.context.status.send_modify(|status| {
+            if let Some(known) = status.snapshot.iter_mut().find(|known| known.table == *table) {
+                known.rows = rows;
+                known.done = done;
+            }
+        });
+    }
+
+    /// Why tables cannot be copied at the moment.
+    pub(super) fn copy_trouble(&self, trouble: Option<String>) {
+        const DETAIL: &str = "not_copied";
+        self.context.status.send_if_modified(|status| match trouble {
+            Some(trouble) => {
+                status.details.insert(DETAIL.to_owned(), trouble.clone()) != Some(trouble)
+            }
+            None => status.details.remove(DETAIL).is_some(),
+        });
+    }
+
+    /// Which tables are being copied, with the rows that they have by the server's statistics.
+    pub(crate) fn copying(&self, tables: Vec<SnapshotProgress>) {
+        self.context.status.send_modify(|status| status.snapshot = tables);
     }
 
     /// The server's log reaches at least to `end`.

@@ -2,6 +2,7 @@
 
 use crate::{
     connection::SharedSql,
+    convert::Decoder,
     error,
     protocol::{Field, Malformed, OldTuple, Relation, Tuple},
     schema::{self, Catalog, CatalogTable, Resolved, Selection, TypeCatalog},
@@ -60,6 +61,11 @@ impl Tables {
         self.known.clear();
     }
 
+    /// The newest schema of a table that the stream has announced.
+    pub(super) fn schema(&self, table: &TableId) -> Option<Arc<TableSchema>> {
+        self.schemas.get(table).cloned()
+    }
+
     pub(super) fn get(&self, oid: u32) -> Result<&Table> {
         let table = self.known.get(&oid);
         table.ok_or_else(|| {
@@ -111,6 +117,10 @@ impl Tables {
 }
 
 impl Captured {
+    pub(super) fn decoder(&self) -> &Decoder {
+        &self.resolved.decoder
+    }
+
     /// The row of a tuple; the values are slices of `frame`.
     #[inline]
     pub(super) fn row(&self, tuple: &Tuple, frame: &Bytes) -> Result<Row> {

@@ -31,6 +31,7 @@ async fn cancelling_and_a_gone_reader_end_a_snapshot_without_an_error() {
             consistent_point: POINT,
             resume: Bytes::new(),
             start_over: false,
+            only: None,
         };
         let stopper = async {
             assert!(batches.recv().await.is_some());
@@ -72,6 +73,7 @@ async fn progress_is_said_while_a_table_is_copied() {
         consistent_point: POINT,
         resume: Bytes::new(),
         start_over: false,
+        only: None,
     };
     let slow_reader = async {
         while batches.recv().await.is_some() {

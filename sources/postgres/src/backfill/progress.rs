@@ -1,0 +1,169 @@
+//! How far the copy of the tables is: what is stored with the positions, so that a restart goes on
+//! where it was.
+
+use super::{tid::Range, touched::Key};
+use cdc_core::TableId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// More keys than this are not kept for a table: all of it is read again instead.
+const REREAD_MAX: usize = 2000;
+
+/// What is copied already.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Do destinations hold rows of an earlier copy, which have to go first?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) empty_first: bool,
+    /// Tables up to this name have begun; those of them that are not in `open` are complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) through: Option<TableId>,
+    /// Tables that have begun and are not complete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) open: Vec<OpenTable>,
+}
+
+impl Progress {
+    /// Nothing is copied. `again` says that destinations may hold rows of an earlier copy.
+    pub(crate) fn beginning(again: bool) -> Self {
+        Self { empty_first: again, ..Self::default() }
+    }
+}
+
+/// For `serde`, which hands over a reference.
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+/// A table that is being copied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OpenTable {
+    /// Its name.
+    pub(crate) table: TableId,
+    /// Its number.
+    pub(crate) oid: u32,
+    /// Only rows that meet this condition, as SQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) condition: Option<String>,
+    /// Was the table copied before, so that every change of it is delivered as it is?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) again: bool,
+    /// The files that hold its rows, with what is left of them; `None` before they were looked up.
+    pub(crate) files: Option<Vec<File>>,
+    /// Keys of rows that are read on their own, as the server prints them and, until a restart, as the
+    /// stream knows them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "keys")]
+    pub(crate) reread: BTreeMap<Vec<String>, Option<Key>>,
+    /// Were there more keys than are kept?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) another_pass: bool,
+    /// Rows handed over so far.
+    pub(crate) rows: u64,
+    /// Has the stream brought a change of it since it began?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) changed: bool,
+}
+
+/// A file of a table: its own, or that of a partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct File {
+    /// The relation's number.
+    pub(crate) oid: u32,
+    /// The relation's name, ready to be used in a statement.
+    pub(crate) name: String,
+    /// The file's number: another one means that the rows have moved. 0 where rows have no place that
+    /// could be asked for.
+    pub(crate) number: u32,
+    /// So many blocks are read at a time.
+    pub(crate) blocks: u64,
+    /// What is not copied yet, in order.
+    pub(crate) left: Vec<Range>,
+}
+
+impl OpenTable {
+    pub(crate) fn new(table: TableId, oid: u32) -> Self {
+        Self {
+            table,
+            oid,
+            condition: None,
+            again: false,
+            files: None,
+            reread: BTreeMap::new(),
+            another_pass: false,
+            rows: 0,
+            changed: false,
+        }
+    }
+
+    /// Is there nothing left to read?
+    pub(crate) fn is_read(&self) -> bool {
+        let files = self.files.as_ref();
+        self.reread.is_empty()
+            && !self.another_pass
+            && files.is_some_and(|files| files.iter().all(|file| file.left.is_empty()))
+    }
+
+    /// A range of a file was copied.
+    pub(crate) fn copied(&mut self, file: u32, range: Range) {
+        for file in self.files.iter_mut().flatten().filter(|one| one.oid == file) {
+            file.left = file.left.iter().flat_map(|left| left.without(range)).collect();
+        }
+        // What is complete need not be remembered.
+        if let Some(files) = &mut self.files {
+            files.retain(|file| !file.left.is_empty());
+        }
+    }
+
+    /// A row has to be read on its own. `false` when there are too many of them: then the whole table
+    /// will be read again.
+    pub(crate) fn ask_for(&mut self, text: Vec<String>, key: Option<Key>) -> bool {
+        self.reread.insert(text, key);
+        let few = self.reread.len() <= REREAD_MAX;
+        if !few {
+            self.reread.clear();
+            self.another_pass = true;
+        }
+        few
+    }
+
+    /// Rows need not be read on their own any more.
+    pub(crate) fn reread_done<'a>(&mut self, keys: impl IntoIterator<Item = &'a Vec<String>>) {
+        for key in keys {
+            self.reread.remove(key);
+        }
+    }
+
+    /// Do destinations hold every row but those that are read on their own?
+    pub(crate) fn is_closing(&self) -> bool {
+        !self.another_pass
+            && self.files.as_ref().is_some_and(Vec::is_empty)
+            && self.reread.values().all(Option::is_some)
+    }
+
+    /// Its rows lie elsewhere now, or more of them have to be read: it is read from its beginning.
+    pub(crate) fn begin_again(&mut self) {
+        self.files = None;
+        self.another_pass = false;
+    }
+}
+
+/// Keys without their counts, which matter only to what is under way.
+mod keys {
+    use super::Key;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<S: Serializer>(
+        keys: &BTreeMap<Vec<String>, Option<Key>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(keys.keys())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<Vec<String>, Option<Key>>, D::Error> {
+        let keys = Vec::<Vec<String>>::deserialize(deserializer)?;
+        Ok(keys.into_iter().map(|key| (key, None)).collect())
+    }
+}

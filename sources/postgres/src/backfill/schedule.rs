@@ -1,0 +1,367 @@
+//! Who reads what next.
+
+use super::{
+    progress::{File, OpenTable, Progress},
+    tid::Range,
+    touched::Key,
+    visibility::Visibility,
+};
+use crate::quote;
+use cdc_core::TableId;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// A table that could not be read is tried again after this.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// So many rows at most are read on their own by one statement.
+const KEYS_AT_ONCE_MAX: usize = 200;
+
+/// What a reader is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Tells this piece of work from all others of this run.
+    pub(crate) number: u64,
+    /// Whose rows.
+    pub(crate) table: TableId,
+    pub(crate) oid: u32,
+    pub(crate) condition: Option<String>,
+    pub(crate) what: What,
+}
+
+/// Which rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// None yet: find out which files the table has.
+    Files,
+    /// Those of a range of a file.
+    Range { file: u32, number: u32, range: Range },
+    /// Those with these keys.
+    Keys(Vec<(Vec<String>, Option<Key>)>),
+}
+
+/// A piece of work that somebody has.
+#[derive(Debug)]
+struct Taken {
+    oid: u32,
+    what: What,
+    /// What every snapshot that is taken for it sees at least.
+    floor: Option<Arc<Visibility>>,
+}
+
+/// What a finished piece of work has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finished {
+    pub(crate) table: TableId,
+    /// Rows of the table handed over so far.
+    pub(crate) rows: u64,
+    /// Is the table complete?
+    pub(crate) complete: bool,
+    /// Is it empty, and has nothing told anybody of it?
+    pub(crate) untold: bool,
+}
+
+/// The tables, what is left of them, and who is at it.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    progress: Progress,
+    /// Tables that have not begun, in the order of their names.
+    waiting: VecDeque<(TableId, u32)>,
+    taken: BTreeMap<u64, Taken>,
+    next: u64,
+    newest: Option<Arc<Visibility>>,
+    failed: BTreeMap<u32, (Instant, String)>,
+}
+
+impl Schedule {
+    /// Goes on from `progress` with `tables`, which are in the order of their names.
+    pub(crate) fn new(
+        progress: Progress,
+        tables: impl IntoIterator<Item = (TableId, u32)>,
+    ) -> Self {
+        let begun = |table: &TableId| progress.through.as_ref().is_some_and(|last| table <= last);
+        let is_open = |table: &TableId| progress.open.iter().any(|open| open.table == *table);
+        let waiting = tables.into_iter().filter(|(table, _)| !begun(table) && !is_open(table));
+        let waiting = waiting.collect();
+        Self {
+            progress,
+            waiting,
+            taken: BTreeMap::new(),
+            next: 1,
+            newest: None,
+            failed: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Is everything copied?
+    pub(crate) fn is_complete(&self) -> bool {
+        self.waiting.is_empty() && self.progress.open.is_empty()
+    }
+
+    /// Numbers of the tables that are not complete.
+    pub(crate) fn incomplete(&self) -> impl Iterator<Item = u32> + '_ {
+        let open = self.progress.open.iter().map(|open| open.oid);
+        open.chain(self.waiting.iter().map(|(_, oid)| *oid))
+    }
+
+    /// The next piece of work; `None` while there is none.
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Work> {
+        if self.progress.empty_first {
+            return None;
+        }
+        let found = self.progress.open.iter().find_map(|open| {
+            let waits = self.failed.get(&open.oid).is_some_and(|(until, _)| *until > now);
+            let what = if waits { None } else { self.part_of(open) };
+            what.map(|what| (open.table.clone(), open.oid, open.condition.clone(), what))
+        });
+        let (table, oid, condition, what) = match found {
+            Some(found) => found,
+            None => {
+                let (table, oid) = self.waiting.pop_front()?;
+                self.progress.open.push(OpenTable::new(table.clone(), oid));
+                self.progress.through = Some(table.clone());
+                (table, oid, None, What::Files)
+            }
+        };
+        let number = self.next;
+        self.next += 1;
+        let taken = Taken { oid, what: what.clone(), floor: self.newest.clone() };
+        self.taken.insert(number, taken);
+        Some(Work { number, table, oid, condition, what })
+    }
+
+    /// A part of the table that nobody is at.
+    fn part_of(&self, open: &OpenTable) -> Option<What> {
+        let taken = || self.taken.values().filter(|taken| taken.oid == open.oid);
+        let Some(files) = &open.files else {
+            return taken().next().is_none().then_some(What::Files);
+        };
+        let at_keys = taken().any(|taken| matches!(taken.what, What::Keys(_)));
+        if !open.reread.is_empty() && !at_keys {
+            let keys = open.reread.iter().take(KEYS_AT_ONCE_MAX);
+            return Some(What::Keys(
+                keys.map(|(text, asked)| (text.clone(), asked.clone())).collect(),
+            ));
+        }
+        let free = |file: &File| {
+            let mut left = file.left.clone();
+            for taken in taken() {
+                if let What::Range { file: oid, range, .. } = taken.what
+                    && oid == file.oid
+                {
+                    left = left.iter().flat_map(|left| left.without(range)).collect();
+                }
+            }
+            let (range, _) = left.first()?.cut(file.blocks);
+            Some(What::Range { file: file.oid, number: file.number, range })
+        };
+        files.iter().find_map(free)
+    }
+
+    /// A snapshot of the server was taken for a piece of work.
+    pub(crate) fn saw(&mut self, seen: &Arc<Visibility>) {
+        if self.newest.as_ref().is_none_or(|newest| seen.covers(newest)) {
+            self.newest = Some(Arc::clone(seen));
+        }
+    }
+
+    /// What every chunk that is under way or will be taken sees at least.
+    pub(crate) fn floor(&self) -> Option<Arc<Visibility>> {
+        match self.taken.first_key_value() {
+            // Snapshots only grow, so the oldest piece of work has the lowest floor.
+            Some((_, oldest)) => oldest.floor.clone(),
+            None => self.newest.clone(),
+        }
+    }
+
+    fn open_mut(&mut self, oid: u32) -> Option<&mut OpenTable> {
+        self.progress.open.iter_mut().find(|open| open.oid == oid)
+    }
+
+    /// The files of a table were looked up. `false` when there is nothing in them to read: then the
+    /// work is not done before it is finished.
+    pub(crate) fn found(&mut self, work: &Work, mut files: Vec<File>) -> bool {
+        files.retain(|file| !file.left.is_empty());
+        let any = !files.is_empty();
+        if let Some(open) = self.open_mut(work.oid) {
+            open.files = Some(files);
+        }
+        if any {
+            self.taken.remove(&work.number);
+        }
+        any
+    }
+
+    /// The name of the relation that holds a file.
+    pub(crate) fn file_name(&self, work: &Work, file: u32) -> String {
+        let open = self.progress.open.iter().find(|open| open.oid == work.oid);
+        let files = open.and_then(|open| open.files.as_ref()).into_iter().flatten();
+        let found = files.into_iter().find(|one| one.oid == file);
+        found.map_or_else(|| quote::table(&work.table), |file| file.name.clone())
+    }
+
+    /// A piece of work is done: its rows, so many, were handed over. `None` when nobody was at it.
+    pub(crate) fn finish(&mut self, number: u64, rows: u64) -> Option<Finished> {
+        let Taken { oid, what, .. } = self.taken.remove(&number)?;
+        self.failed.remove(&oid);
+        let open = self.open_mut(oid)?;
+        open.rows += rows;
+        match what {
+            What::Files => {}
+            What::Range { file, range, .. } => open.copied(file, range),
+            What::Keys(keys) => open.reread_done(keys.iter().map(|(text, _)| text)),
+        }
+        Some(self.settle(oid))
+    }
+
+    fn settle(&mut self, oid: u32) -> Finished {
+        let busy = self.taken.values().any(|taken| taken.oid == oid);
+        let place = self.progress.open.iter().position(|open| open.oid == oid);
+        let Some(open) = place.and_then(|place| self.progress.open.get_mut(place)) else {
+            let table = TableId::new("", "");
+            return Finished { table, rows: 0, complete: true, untold: false };
+        };
+        let all_read = open.reread.is_empty() && open.files.as_ref().is_some_and(Vec::is_empty);
+        if all_read && open.another_pass && !busy {
+            open.begin_again();
+        }
+        let complete = open.is_read() && !busy;
+        let finished = Finished {
+            table: open.table.clone(),
+            rows: open.rows,
+            complete,
+            untold: complete && open.rows == 0 && !open.changed,
+        };
+        if complete && let Some(place) = place {
+            self.progress.open.remove(place);
+        }
+        finished
+    }
+
+    /// A piece of work has to be done again.
+    pub(crate) fn give_back(&mut self, number: u64) {
+        self.taken.remove(&number);
+    }
+
+    /// A range holds more than is read at a time: smaller ones from now on. `false` for one row.
+    pub(crate) fn shrink(&mut self, number: u64) -> bool {
+        let Some(taken) = self.taken.get_mut(&number) else { return false };
+        let (oid, What::Range { file, range, .. }) = (taken.oid, &mut taken.what) else {
+            return false;
+        };
+        let (file, Some(half)) = (*file, range.half()) else { return false };
+        self.taken.remove(&number);
+        let blocks = half.blocks().max(1);
+        let files = self.open_mut(oid).and_then(|open| open.files.as_mut());
+        for one in files.into_iter().flatten().filter(|one| one.oid == file) {
+            one.blocks = one.blocks.min(blocks);
+            // The next cut ends where the half ends, however small it is.
+            one.left = one.left.iter().flat_map(|left| split_at(*left, half)).collect();
+        }
+        true
+    }
+
+    /// A table could not be read: it waits, and the others go on.
+    pub(crate) fn fail(&mut self, number: u64, why: String) {
+        if let Some(taken) = self.taken.remove(&number) {
+            self.failed.insert(taken.oid, (Instant::now() + RETRY_AFTER, why));
+        }
+    }
+
+    /// The tables that could not be read, and why.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (&TableId, &str)> {
+        self.progress.open.iter().filter_map(|open| {
+            self.failed.get(&open.oid).map(|(_, why)| (&open.table, why.as_str()))
+        })
+    }
+
+    /// The rows of a table have moved to another file.
+    pub(crate) fn moved(&mut self, number: u64) {
+        if let Some(taken) = self.taken.remove(&number)
+            && let Some(open) = self.open_mut(taken.oid)
+        {
+            open.begin_again();
+        }
+    }
+
+    /// A table has another name now, or (`None`) is no longer there.
+    pub(crate) fn renamed(&mut self, number: u64, name: Option<TableId>) {
+        let Some(taken) = self.taken.remove(&number) else { return };
+        match name {
+            Some(name) => {
+                if let Some(open) = self.open_mut(taken.oid) {
+                    open.table = name;
+                }
+            }
+            None => self.progress.open.retain(|open| open.oid != taken.oid),
+        }
+    }
+
+    /// The stream has brought a change of a table.
+    pub(crate) fn changed(&mut self, oid: u32) {
+        if let Some(open) = self.open_mut(oid) {
+            open.changed = true;
+        }
+    }
+
+    /// A row of a table has to be read on its own. `false` when instead the whole table is going to
+    /// be: it has not begun, or there are too many of them.
+    pub(crate) fn ask_for(&mut self, oid: u32, text: Vec<String>, key: Option<Key>) -> bool {
+        self.open_mut(oid).is_some_and(|open| open.ask_for(text, key))
+    }
+
+    /// Of the rows that were read on their own, those that `again` tells are not done with this piece of
+    /// work.
+    pub(crate) fn keep_asking(&mut self, number: u64, again: impl Fn(Option<&Key>) -> bool) {
+        if let Some(Taken { what: What::Keys(keys), .. }) = self.taken.get_mut(&number) {
+            keys.retain(|(_, key)| !again(key.as_ref()));
+        }
+    }
+
+    /// The keys that a piece of work is about.
+    pub(crate) fn keys_of(&self, number: u64) -> Vec<Key> {
+        match self.taken.get(&number).map(|taken| &taken.what) {
+            Some(What::Keys(keys)) => keys.iter().filter_map(|(_, key)| key.clone()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Destinations hold a row that was to be read on its own.
+    pub(crate) fn unask(&mut self, oid: u32, text: &Vec<String>) {
+        if let Some(open) = self.open_mut(oid) {
+            open.reread_done([text]);
+        }
+    }
+
+    /// Do destinations hold every row of a table but those that are read on their own?
+    pub(crate) fn is_closing(&self, oid: u32) -> bool {
+        self.progress.open.iter().any(|open| open.oid == oid && open.is_closing())
+    }
+
+    /// Are changes of the table that do not hold the whole row replaced by the row?
+    pub(crate) fn folds(&self, oid: u32) -> bool {
+        !self.progress.open.iter().any(|open| open.oid == oid && open.again)
+    }
+
+    /// Destinations have removed the rows of an earlier copy.
+    pub(crate) fn emptied(&mut self) {
+        self.progress.empty_first = false;
+    }
+}
+
+/// A range in two parts, the first of which ends where `half` ends.
+fn split_at(range: Range, half: Range) -> impl Iterator<Item = Range> {
+    let inside = range.from <= half.from && half.to < range.to;
+    let front = Range { from: range.from, to: half.to };
+    let rest = Range { from: half.to, to: range.to };
+    let parts =
+        if inside { [front, rest] } else { [range, Range { from: range.to, to: range.to }] };
+    parts.into_iter().filter(|part| !part.is_empty())
+}
