@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use cdc_core::{
-    Error, Offset, Origin, Position, Result, Retry, SourceContext, TopicPartition,
+    Error, Offset, Operation, Origin, Position, Result, Retry, SourceContext, TopicPartition,
     channel::{BatchReceiver, BudgetedBatch, batch_channel},
     status::{ConnectorState, Problem, SourceStatus},
     store::CaptureProgress,
@@ -252,7 +252,10 @@ impl Forward<'_> {
             receipts.push((partition, receipt));
         }
         let changes = batch.changes.len() as u64;
-        let of_snapshot = batch.changes.iter().any(|change| change.transaction.id == 0);
+        let of_snapshot = batch
+            .changes
+            .iter()
+            .any(|change| change.transaction.id == 0 && change.operation != Operation::Message);
         let (end, resume) = (batch.end, batch.resume);
         Ok(Accepted { end, resume, changes, of_snapshot, receipts, _permit: permit })
     }

@@ -69,6 +69,15 @@ pub struct Config {
     /// may read when the pipeline starts.
     #[serde(default)]
     pub tables: Vec<String>,
+    /// Messages of `pg_logical_emit_message` to capture, by their prefix; `*` and `?` match parts of
+    /// it. Empty = every message. Prefixes that begin with `cdc.` are the product's own and are never
+    /// delivered.
+    #[serde(default)]
+    pub message_prefixes: Vec<String>,
+    /// Messages to leave out, by their prefix, also when `message_prefixes` names them. `["*"]` = no
+    /// messages at all.
+    #[serde(default)]
+    pub message_prefixes_excluded: Vec<String>,
     /// What to read before changes are followed: `initial`, `never`, `no_data`, `when_needed`,
     /// `initial_only` or `always`.
     #[serde(default)]
@@ -134,6 +143,8 @@ impl Config {
             username: default_username(),
             password: default_password(),
             tables: Vec::new(),
+            message_prefixes: Vec::new(),
+            message_prefixes_excluded: Vec::new(),
             snapshot_mode: SnapshotMode::default(),
             slot_name: default_slot(),
             publication_name: default_publication(),

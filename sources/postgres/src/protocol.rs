@@ -18,6 +18,7 @@ mod stream;
 pub use cursor::Malformed;
 pub use framing::{Chunk, MESSAGE_BYTES_MAX, Messages, whole_messages};
 pub use pgoutput::{
-    Begin, Commit, Field, Fields, Message, OldTuple, Relation, RelationColumn, Tuple, decode,
+    Begin, Commit, Field, Fields, LogicalMessage, Message, OldTuple, Relation, RelationColumn,
+    Tuple, decode,
 };
 pub use stream::{StreamMessage, decode_stream, status_update};

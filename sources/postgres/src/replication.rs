@@ -146,7 +146,7 @@ impl ReplicationClient {
         binary: bool,
     ) -> Result<ReplicationStream> {
         let command = format!(
-            "START_REPLICATION SLOT {} LOGICAL {from} (proto_version '1', publication_names {}, binary '{binary}')",
+            "START_REPLICATION SLOT {} LOGICAL {from} (proto_version '1', publication_names {}, binary '{binary}', messages 'true')",
             quote::identifier(slot),
             quote::literal(&quote::identifier(publication)),
         );

@@ -11,6 +11,7 @@
 mod apply;
 mod batch;
 mod follow;
+mod messages;
 mod pace;
 mod progress;
 mod status;

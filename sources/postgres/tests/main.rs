@@ -11,6 +11,7 @@ mod check;
 mod connect;
 mod fuzz_regressions;
 mod harness;
+mod messages;
 mod proxy;
 mod restart;
 mod schema;

@@ -88,14 +88,21 @@ impl<'a> Cursor<'a> {
         self.array().map(i64::from_be_bytes)
     }
 
-    /// A string that ends with a zero byte.
-    pub(super) fn string(&mut self) -> Result<String, Malformed> {
+    /// Moves over bytes that end with a zero byte, and says which came before it.
+    pub(super) fn terminated(&mut self) -> Result<Range<usize>, Malformed> {
         let rest = self.frame.get(self.at..self.end).unwrap_or_default();
         let Some(length) = rest.iter().position(|byte| *byte == 0) else {
             return Err(Malformed::new("a name does not end"));
         };
-        let text = rest.get(..length).unwrap_or_default().to_vec();
-        self.at += length + 1;
+        let range = self.at..self.at + length;
+        self.at = range.end + 1;
+        Ok(range)
+    }
+
+    /// A string that ends with a zero byte.
+    pub(super) fn string(&mut self) -> Result<String, Malformed> {
+        let range = self.terminated()?;
+        let text = self.frame.get(range).unwrap_or_default().to_vec();
         String::from_utf8(text).map_err(|_| Malformed::new("a name is not UTF-8"))
     }
 

@@ -16,7 +16,7 @@ pub(crate) enum Sample {
     Update(u32, Option<(bool, Vec<Cell>)>, Vec<Cell>),
     Delete(u32, (bool, Vec<Cell>)),
     Truncate(Vec<u32>),
-    Logical,
+    Logical(bool, Lsn, Vec<u8>, Vec<u8>),
 }
 
 /// One value of a row.
@@ -81,10 +81,13 @@ pub(crate) fn encode(sample: &Sample) -> Vec<u8> {
                 out.extend_from_slice(&relation.to_be_bytes());
             }
         }
-        Sample::Logical => {
-            out.extend_from_slice(&[b'M', 1]);
-            out.extend_from_slice(&9_u64.to_be_bytes());
-            out.extend_from_slice(b"prefix\0\0\0\0\x02hi");
+        Sample::Logical(transactional, end, prefix, content) => {
+            out.extend_from_slice(&[b'M', u8::from(*transactional)]);
+            out.extend_from_slice(&end.0.to_be_bytes());
+            out.extend_from_slice(prefix);
+            out.push(0);
+            out.extend_from_slice(&u32::try_from(content.len()).unwrap().to_be_bytes());
+            out.extend_from_slice(content);
         }
     }
     out
@@ -179,6 +182,10 @@ pub(crate) fn samples() -> impl Strategy<Value = Sample> {
             .prop_map(|(relation, old, new)| Sample::Update(relation, old, new)),
         (any::<u32>(), old()).prop_map(|(relation, old)| Sample::Delete(relation, old)),
         any::<Vec<u32>>().prop_map(Sample::Truncate),
-        Just(Sample::Logical),
+        (any::<(bool, u64)>(), prop::collection::vec(1_u8.., 0..12), any::<Vec<u8>>()).prop_map(
+            |((transactional, end), prefix, content)| {
+                Sample::Logical(transactional, Lsn(end), prefix, content)
+            },
+        ),
     ]
 }

@@ -46,7 +46,20 @@ pub enum Message {
         relations: Vec<u32>,
     },
     /// A message of `pg_logical_emit_message`.
-    Logical,
+    Logical(LogicalMessage),
+}
+
+/// A message of `pg_logical_emit_message`; prefix and content are ranges of the frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogicalMessage {
+    /// Does it belong to the transaction around it? Otherwise it stands for itself.
+    pub transactional: bool,
+    /// Address behind its record in the log.
+    pub end: Lsn,
+    /// Who it is for.
+    pub prefix: Range<usize>,
+    /// What it says.
+    pub content: Range<usize>,
 }
 
 /// How a transaction starts.
@@ -203,11 +216,12 @@ pub fn decode(frame: &[u8], range: Range<usize>) -> Result<Message, Malformed> {
             Message::Origin
         }
         b'M' => {
-            cursor.skip(9)?;
-            cursor.string()?;
+            let transactional = cursor.u8()? & 1 != 0;
+            let end = Lsn(cursor.u64()?);
+            let prefix = cursor.terminated()?;
             let length = cursor.u32()? as usize;
-            cursor.skip(length)?;
-            Message::Logical
+            let content = cursor.skip(length)?;
+            Message::Logical(LogicalMessage { transactional, end, prefix, content })
         }
         tag => return Err(Malformed::new(format!("plugin message of unknown type {tag}"))),
     };
@@ -326,7 +340,12 @@ mod tests {
             }
             Message::Delete { relation, old: before } => Sample::Delete(relation, old(&before)),
             Message::Truncate { relations } => Sample::Truncate(relations),
-            Message::Logical => Sample::Logical,
+            Message::Logical(message) => Sample::Logical(
+                message.transactional,
+                message.end,
+                frame[message.prefix].to_vec(),
+                frame[message.content].to_vec(),
+            ),
         }
     }
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use cdc_core::{Operation, Result};
 use std::sync::Arc;
 
-fn out_of_order(_: OutOfOrder) -> cdc_core::Error {
+pub(super) fn out_of_order(_: OutOfOrder) -> cdc_core::Error {
     error::protocol(Malformed::new("a change or an end outside of a transaction"))
 }
 
@@ -31,8 +31,9 @@ impl Follower<'_> {
             Message::Begin(begin) => self.gathered.begin(begin).map_err(out_of_order),
             Message::Commit(commit) => self.gathered.commit(commit).map_err(out_of_order),
             Message::Truncate { relations } => self.truncate(&relations, at),
+            Message::Logical(message) => self.logical(&message, frame),
             // Announced tables are looked up elsewhere; the others are of no concern to rows.
-            Message::Relation(_) | Message::Type | Message::Origin | Message::Logical => Ok(()),
+            Message::Relation(_) | Message::Type | Message::Origin => Ok(()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{
     batch::{Gathered, Taken},
+    messages::Messages,
     pace::{GATHER, Pace},
     progress::{Confirmed, IDLE_AFTER, Rhythm},
     status::Reporter,
@@ -62,6 +63,7 @@ pub(crate) struct Follower<'a> {
     pub(super) reporter: &'a Reporter<'a>,
     pub(super) tables: &'a mut Tables,
     pub(super) gathered: Gathered,
+    pub(super) messages: Messages,
     stream: ReplicationStream,
     resume: Resume,
     binary: bool,
@@ -93,6 +95,7 @@ impl<'a> Follower<'a> {
             reporter,
             tables,
             gathered: Gathered::new(from, start.skip_through),
+            messages: Messages::new(config),
             pace: Pace::new(now, stream.gathers()),
             stream,
             binary: start.binary,
