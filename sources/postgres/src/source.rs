@@ -11,7 +11,7 @@ use crate::{
     replication::{ReplicationClient, System},
     schema::{self, Selection},
     server, snapshot,
-    stream::{Ended, Follower, Reporter, Start, Tables},
+    stream::{Ended, Follower, Reporter, Start, Tables, explain},
 };
 use async_trait::async_trait;
 use begin::{Begin, decide};
@@ -257,7 +257,11 @@ impl PostgresSource {
                 Start { resume: resume.clone(), skip_through, recorded, status_interval, binary };
             tables.reconnect();
             let mut follower = Follower::new(config, context, reporter, &mut tables, stream, start);
-            match follower.run().await? {
+            let ended = match follower.run().await {
+                Ok(ended) => ended,
+                Err(error) => return Err(explain(config, &sql, error).await),
+            };
+            match ended {
                 Ended::Stopped => return Ok(()),
                 Ended::NeedsText { from, skip_through: handed_over, recorded: confirmed } => {
                     binary = false;

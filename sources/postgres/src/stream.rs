@@ -10,13 +10,16 @@
 
 mod apply;
 mod batch;
+mod beat;
 mod follow;
 mod messages;
 mod pace;
 mod progress;
+mod slot;
 mod status;
 mod tables;
 
 pub(crate) use follow::{Ended, Follower, Start};
+pub(crate) use slot::explain;
 pub(crate) use status::Reporter;
 pub(crate) use tables::Tables;

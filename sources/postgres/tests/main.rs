@@ -15,6 +15,7 @@ mod messages;
 mod proxy;
 mod restart;
 mod schema;
+mod slot;
 mod snapshot;
 mod stream;
 mod types;
