@@ -135,6 +135,12 @@ impl Resume {
         }
     }
 
+    /// Does a server that left this timeline at `left` lack something that was captured?
+    #[must_use]
+    pub fn has_passed(&self, left: Lsn) -> bool {
+        self.lsn > left || (self.lsn == left && self.ordinal > 0)
+    }
+
     /// The form in which the engine keeps it: JSON.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {

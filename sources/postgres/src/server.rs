@@ -27,12 +27,23 @@ pub(crate) struct Slot {
     pub(crate) holder: Option<Holder>,
     /// `reserved`, `extended`, `unreserved` or `lost`.
     pub(crate) wal_status: String,
+    /// Do standbys keep a copy of it? `None` where the server knows nothing of that.
+    pub(crate) failover: Option<bool>,
+    /// Is it such a copy?
+    pub(crate) synced: bool,
+    /// Is the server a standby that follows its primary?
+    pub(crate) in_recovery: bool,
 }
 
 impl Slot {
     /// Has the server removed log that the slot needs?
     pub(crate) fn is_lost(&self) -> bool {
         self.wal_status == "lost"
+    }
+
+    /// Is it kept in step with a primary, so that nobody can read from it here?
+    pub(crate) fn is_copy(&self) -> bool {
+        self.synced && self.in_recovery
     }
 
     /// Is it a slot that this configuration can have made?
@@ -47,7 +58,9 @@ pub(crate) async fn slot(config: &Config, client: &Client) -> Result<Option<Slot
     let query = "SELECT coalesce(s.plugin::text, ''), coalesce(s.database::text, ''), \
                  coalesce(s.confirmed_flush_lsn, '0/0')::text, coalesce(s.wal_status, 'reserved'), \
                  s.active_pid, coalesce(a.application_name, 'unknown'), \
-                 coalesce(host(a.client_addr), 'local') \
+                 coalesce(host(a.client_addr), 'local'), \
+                 (to_jsonb(s)->>'failover')::bool, \
+                 coalesce((to_jsonb(s)->>'synced')::bool, false), pg_is_in_recovery() \
                  FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid \
                  WHERE s.slot_name = $1";
     let row = bounded(config, doing, client.query_opt(query, &[&config.slot_name])).await?;
@@ -63,8 +76,18 @@ fn read_slot(row: &Row) -> Result<Slot, Error> {
         database: row.try_get(1)?,
         confirmed: row.try_get::<_, &str>(2)?.parse().unwrap_or_default(),
         wal_status: row.try_get(3)?,
+        failover: row.try_get(7)?,
+        synced: row.try_get(8)?,
+        in_recovery: row.try_get(9)?,
         holder: pid.map(|pid| Holder { pid, application, client }),
     })
+}
+
+/// Is the server a standby that follows its primary?
+pub(crate) async fn in_recovery(config: &Config, client: &Client) -> Result<bool> {
+    let doing = "tell whether it is a standby";
+    let row = bounded(config, doing, client.query_one("SELECT pg_is_in_recovery()", &[])).await?;
+    row.try_get(0).map_err(|cause| from_sql(config, doing, cause))
 }
 
 /// An address that lies behind everything that was committed before this call, and that a stream

@@ -103,7 +103,12 @@ impl PostgresSource {
             false => None,
         };
         let fresh = !self.memory.snapshot_taken.load(Ordering::Relaxed);
-        let begin = decide(config, resume.as_ref(), &system, slot.as_ref(), fresh)?;
+        let before = resume.as_ref().map_or(system.timeline, |resume| resume.timeline);
+        let left = match before < system.timeline {
+            true => Some(replication.left_timeline(system.timeline, before).await?),
+            false => None,
+        };
+        let begin = decide(config, resume.as_ref(), (&system, left), slot.as_ref(), fresh)?;
         let state = Resume {
             phase: Phase::Stream,
             system_identifier: system.identifier.clone(),

@@ -9,6 +9,7 @@
 
 mod check;
 mod connect;
+mod failover;
 mod fuzz_regressions;
 mod harness;
 mod messages;

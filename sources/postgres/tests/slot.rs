@@ -1,24 +1,11 @@
 //! What keeps a slot small, and what is told of one that is not.
 
-use crate::harness::{Pipeline, Running, config, database, eventually, servers};
+use crate::harness::{PATIENCE, Pipeline, Running, config, database, servers};
 use cdc_core::{Retry, Secret, catalog::SourceConnector};
 use cdc_source_postgres::{Config, Connector, SnapshotMode};
 use cdc_testkit::services::{Options as PostgresOptions, Postgres};
 use std::time::Duration;
 use tokio_postgres::Client;
-
-/// Takes batches in until the query says yes.
-async fn until(running: &mut Running<'_>, client: &Client, query: &str) {
-    let wait = eventually(client, query);
-    tokio::pin!(wait);
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut wait => return,
-            step = running.step() => step.unwrap(),
-        }
-    }
-}
 
 async fn for_a_while(running: &mut Running<'_>, while_: Duration) {
     let wait = tokio::time::sleep(while_);
@@ -75,7 +62,7 @@ async fn a_quiet_database_beside_a_busy_one_holds_no_log() {
             .unwrap();
             for_a_while(&mut running, Duration::from_millis(300)).await;
         }
-        until(&mut running, &client, &beats(&probe, 2)).await;
+        running.until_true(&client, &beats(&probe, 2)).await;
         // The whole server is quiet now, and the slot follows still.
         let small = format!(
             "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) < 1000000
@@ -83,7 +70,7 @@ async fn a_quiet_database_beside_a_busy_one_holds_no_log() {
              FROM pg_replication_slots WHERE slot_name = '{}'",
             base.slot_name
         );
-        until(&mut running, &client, &small).await;
+        running.until_true(&client, &small).await;
         running.stop().await.unwrap();
         assert!(pipeline.changes.is_empty(), "heartbeats are our own");
         drop_probe(&client, &base).await;
@@ -179,7 +166,7 @@ async fn a_slot_that_runs_out_of_log_is_told_of_before_and_is_lost_only_once() {
         fill(&other, 72).await;
         let mut status = running.status.clone();
         let warned = status.wait_for(|status| status.warning.is_some());
-        let warned = tokio::time::timeout(crate::harness::PATIENCE, warned).await;
+        let warned = tokio::time::timeout(PATIENCE, warned).await;
         let warned = warned.expect("a warning in time").unwrap().clone();
         let slot = warned.slot.unwrap();
         assert!(warned.warning.unwrap().contains("max_slot_wal_keep_size"));
