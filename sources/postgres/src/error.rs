@@ -107,6 +107,8 @@ pub(crate) fn slot_in_use(slot: &str, holder: &Holder) -> Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
     pub(crate) pid: i32,
+    /// When it started, in microseconds since 1970; `None` where the role may not know.
+    pub(crate) started: Option<i64>,
     pub(crate) application: String,
     pub(crate) client: String,
 }

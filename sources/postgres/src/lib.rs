@@ -25,4 +25,4 @@ mod stream;
 
 pub use config::{Config, SnapshotMode};
 pub use connector::Connector;
-pub use position::{Lsn, Phase, Resume};
+pub use position::{Backend, Lsn, Phase, Resume};

@@ -117,7 +117,17 @@ pub struct Resume {
     pub ordinal: u64,
     /// The server process that streamed, by which our own leftover is recognised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backend: Option<i32>,
+    pub session: Option<Backend>,
+}
+
+/// A server process. Servers use the numbers of processes again, above all after a restart in a
+/// container, so a number alone names nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backend {
+    /// Its number.
+    pub pid: i32,
+    /// When it started, in microseconds since 1970 by the server's clock.
+    pub started: i64,
 }
 
 /// For `serde`, which hands over a reference.
@@ -198,7 +208,7 @@ mod tests {
             slot: "cdc_slot".to_owned(),
             lsn: Lsn(0x16_B3748),
             ordinal: 3,
-            backend: Some(7),
+            session: Some(Backend { pid: 7, started: 1 }),
         };
         assert_eq!(Resume::from_bytes(&resume.to_bytes()).unwrap(), resume);
         assert_eq!(Resume::from_bytes(b"{\"phase\":").unwrap_err().code, "CDC-1025");

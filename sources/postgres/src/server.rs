@@ -4,11 +4,11 @@ use crate::{
     config::Config,
     connection::bounded,
     error::{Holder, from_sql},
-    position::Lsn,
+    position::{Backend, Lsn},
 };
 use cdc_core::Result;
 use std::time::Duration;
-use tokio_postgres::{Client, Error, Row};
+use tokio_postgres::{Client, Error, Row, types::ToSql};
 
 /// What has been written but not flushed is flushed by the server itself within this time.
 const FLUSH_SECONDS_MAX: Duration = Duration::from_secs(2);
@@ -60,7 +60,8 @@ pub(crate) async fn slot(config: &Config, client: &Client) -> Result<Option<Slot
                  s.active_pid, coalesce(a.application_name, 'unknown'), \
                  coalesce(host(a.client_addr), 'local'), \
                  (to_jsonb(s)->>'failover')::bool, \
-                 coalesce((to_jsonb(s)->>'synced')::bool, false), pg_is_in_recovery() \
+                 coalesce((to_jsonb(s)->>'synced')::bool, false), pg_is_in_recovery(), \
+                 (extract(epoch FROM a.backend_start) * 1000000)::int8 \
                  FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid \
                  WHERE s.slot_name = $1";
     let row = bounded(config, doing, client.query_opt(query, &[&config.slot_name])).await?;
@@ -71,6 +72,7 @@ fn read_slot(row: &Row) -> Result<Slot, Error> {
     let pid: Option<i32> = row.try_get(4)?;
     let application: String = row.try_get(5)?;
     let client: String = row.try_get(6)?;
+    let started: Option<i64> = row.try_get(10)?;
     Ok(Slot {
         plugin: row.try_get(0)?,
         database: row.try_get(1)?,
@@ -79,7 +81,7 @@ fn read_slot(row: &Row) -> Result<Slot, Error> {
         failover: row.try_get(7)?,
         synced: row.try_get(8)?,
         in_recovery: row.try_get(9)?,
-        holder: pid.map(|pid| Holder { pid, application, client }),
+        holder: pid.map(|pid| Holder { pid, started, application, client }),
     })
 }
 
@@ -133,8 +135,24 @@ pub(crate) async fn sender_timeout(config: &Config, client: &Client) -> Result<O
     Ok((millis > 0).then(|| Duration::from_millis(millis)))
 }
 
-/// Ends another session of our own role.
-pub(crate) async fn terminate(config: &Config, client: &Client, pid: i32) -> Result<()> {
-    let query = "SELECT pg_terminate_backend($1)";
-    bounded(config, "end a leftover session", client.query_one(query, &[&pid])).await.map(|_| ())
+/// The server process of one of our sessions; `None` when it has ended.
+pub(crate) async fn backend(config: &Config, client: &Client, pid: i32) -> Result<Option<Backend>> {
+    let doing = "look at its sessions";
+    let query = "SELECT (extract(epoch FROM backend_start) * 1000000)::int8 \
+                 FROM pg_stat_activity WHERE pid = $1";
+    let row = bounded(config, doing, client.query_opt(query, &[&pid])).await?;
+    let started: Option<Option<i64>> = row
+        .map(|row| row.try_get(0))
+        .transpose()
+        .map_err(|cause| from_sql(config, doing, cause))?;
+    Ok(started.flatten().map(|started| Backend { pid, started }))
+}
+
+/// Ends another session of our own role, and no other that has got its number meanwhile.
+pub(crate) async fn terminate(config: &Config, client: &Client, backend: Backend) -> Result<()> {
+    let query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 \
+                 AND (extract(epoch FROM backend_start) * 1000000)::int8 = $2";
+    let parameters: [&(dyn ToSql + Sync); 2] = [&backend.pid, &backend.started];
+    let terminate = client.query_opt(query, &parameters);
+    bounded(config, "end a leftover session", terminate).await.map(|_| ())
 }

@@ -6,7 +6,7 @@ mod hold;
 use crate::{
     config::Config,
     connection::{SharedSql, connect_sql},
-    position::{Lsn, Phase, Resume},
+    position::{Backend, Lsn, Phase, Resume},
     provision,
     replication::{ReplicationClient, System},
     schema::{self, Selection},
@@ -20,8 +20,8 @@ use cdc_core::{ChangeBatch, Position, Result, Source, SourceContext, status::Con
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI32, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -38,8 +38,14 @@ const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Memory {
     /// Has a snapshot been taken by this process?
     snapshot_taken: AtomicBool,
-    /// The server process that streamed last; 0 for none.
-    backend: AtomicI32,
+    /// The server process that streamed last.
+    backend: Mutex<Option<Backend>>,
+}
+
+impl Memory {
+    fn backend(&self) -> MutexGuard<'_, Option<Backend>> {
+        self.backend.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A source that has not started yet.
@@ -116,7 +122,7 @@ impl PostgresSource {
             slot: config.slot_name.clone(),
             lsn: Lsn::default(),
             ordinal: 0,
-            backend: None,
+            session: None,
         };
         match begin {
             Begin::Stream { from, ordinal, recorded } => {
@@ -244,16 +250,16 @@ impl PostgresSource {
             config.status_interval().min(limit / STATUS_DIVISOR)
         });
         let leftover = context.resume.as_deref().and_then(|bytes| Resume::from_bytes(bytes).ok());
-        let leftover = leftover.and_then(|resume| resume.backend);
+        let leftover = leftover.and_then(|resume| resume.session);
         let _monitor = reporter.watch_slot(config, &sql);
         let Departure { mut resume, mut recorded } = departure;
         let mut skip_through = resume.skip_through();
         loop {
-            let ours = [leftover, Some(self.memory.backend.load(Ordering::Relaxed))];
+            let ours = [leftover, *self.memory.backend()];
             let (stream, backend) =
                 hold::start_stream(config, &client, resume.lsn, binary, &ours).await?;
-            self.memory.backend.store(backend, Ordering::Relaxed);
-            resume.backend = Some(backend);
+            *self.memory.backend() = backend;
+            resume.session = backend;
             reporter.state(ConnectorState::Running, true);
             let form = if binary { "binary" } else { "text" };
             reporter.details(BTreeMap::from([("values".to_owned(), form.to_owned())]));

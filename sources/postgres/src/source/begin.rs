@@ -134,7 +134,7 @@ mod tests {
             slot: "cdc_slot".to_owned(),
             lsn: Lsn(lsn),
             ordinal: 4,
-            backend: None,
+            session: None,
         }
     }
 
