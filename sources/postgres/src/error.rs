@@ -133,10 +133,13 @@ pub(crate) fn slot_foreign(slot: &str, plugin: &str, database: &str) -> Error {
     )
 }
 
-pub(crate) fn slot_lost(slot: &str) -> Error {
+/// `reason` is the server's own word for it, where it has one.
+pub(crate) fn slot_lost(slot: &str, reason: Option<&str>) -> Error {
+    let reason =
+        reason.map_or_else(String::new, |reason| format!(" (invalidation_reason {reason})"));
     operator(
         "CDC-1016",
-        format!("the server has removed the log that replication slot {slot} needs"),
+        format!("the server has removed the log that replication slot {slot} needs{reason}"),
         format!(
             "SELECT pg_drop_replication_slot('{slot}'); then set source.snapshot_mode: when_needed to read all tables again, and raise max_slot_wal_keep_size"
         ),

@@ -1,6 +1,7 @@
 //! Places in PostgreSQL's log, and what a source remembers to resume.
 //!
 //! A change's position is (LSN of its transaction's commit record, number in the transaction).
+//! A message that belongs to no transaction sits at the last byte of its own record, as number 1.
 //! Rows of a snapshot that is consistent at LSN `p` sit at commit `p - 1`: behind every transaction
 //! that the snapshot holds, and before the first that it does not, whose commit is at `p` or later.
 

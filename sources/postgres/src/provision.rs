@@ -52,7 +52,7 @@ pub(crate) async fn provision(config: &Config, selection: &Selection) -> Result<
         }
         Some(slot) if slot.is_copy() => return Err(error::slot_copy(config)),
         Some(slot) if slot.is_lost() && config.snapshot_mode != SnapshotMode::WhenNeeded => {
-            return Err(error::slot_lost(&config.slot_name));
+            return Err(error::slot_lost(&config.slot_name, slot.invalidation.as_deref()));
         }
         Some(slot) => {
             said.push(format!(

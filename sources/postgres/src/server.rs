@@ -27,6 +27,8 @@ pub(crate) struct Slot {
     pub(crate) holder: Option<Holder>,
     /// `reserved`, `extended`, `unreserved` or `lost`.
     pub(crate) wal_status: String,
+    /// Why it is lost, where the server tells.
+    pub(crate) invalidation: Option<String>,
     /// Do standbys keep a copy of it? `None` where the server knows nothing of that.
     pub(crate) failover: Option<bool>,
     /// Is it such a copy?
@@ -61,7 +63,8 @@ pub(crate) async fn slot(config: &Config, client: &Client) -> Result<Option<Slot
                  coalesce(host(a.client_addr), 'local'), \
                  (to_jsonb(s)->>'failover')::bool, \
                  coalesce((to_jsonb(s)->>'synced')::bool, false), pg_is_in_recovery(), \
-                 (extract(epoch FROM a.backend_start) * 1000000)::int8 \
+                 (extract(epoch FROM a.backend_start) * 1000000)::int8, \
+                 to_jsonb(s)->>'invalidation_reason' \
                  FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid \
                  WHERE s.slot_name = $1";
     let row = bounded(config, doing, client.query_opt(query, &[&config.slot_name])).await?;
@@ -78,6 +81,7 @@ fn read_slot(row: &Row) -> Result<Slot, Error> {
         database: row.try_get(1)?,
         confirmed: row.try_get::<_, &str>(2)?.parse().unwrap_or_default(),
         wal_status: row.try_get(3)?,
+        invalidation: row.try_get(11)?,
         failover: row.try_get(7)?,
         synced: row.try_get(8)?,
         in_recovery: row.try_get(9)?,

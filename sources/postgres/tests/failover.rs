@@ -1,6 +1,6 @@
 //! A standby takes over.
 
-use crate::harness::{Pipeline, config, database, eventually};
+use crate::harness::{PATIENCE, Pipeline, config, database, eventually};
 use cdc_core::{Finding, Retry, Value, catalog::SourceConnector, finding::Level};
 use cdc_source_postgres::{Config, Connector};
 use cdc_testkit::services::{Options as PostgresOptions, Postgres};
@@ -217,4 +217,29 @@ async fn a_slot_of_the_standbys_own_is_told_of_and_none_is_made_without_being_as
     running.until_changes(2).await;
     running.stop().await.unwrap();
     assert_eq!(numbers(&pipeline), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_stream_that_waits_for_a_standby_says_so() {
+    let major = 17;
+    if Postgres::is_missing(major).is_some() {
+        return;
+    }
+    let primary = primary(major).await;
+    let (name, client) = database(&primary, "CREATE TABLE t (id int PRIMARY KEY)").await;
+    for statement in
+        ["ALTER SYSTEM SET synchronized_standby_slots = 'standby'", "SELECT pg_reload_conf()"]
+    {
+        client.batch_execute(statement).await.unwrap();
+    }
+    let mut pipeline = Pipeline::provisioned(config(&primary, &name)).await;
+    let running = pipeline.start().await;
+    client.batch_execute("INSERT INTO t VALUES (1)").await.unwrap();
+    let mut status = running.status.clone();
+    let warned = status.wait_for(|status| status.warning.is_some() && status.connected);
+    let warned = tokio::time::timeout(PATIENCE, warned).await.expect("a warning in time");
+    let warned = warned.unwrap().clone();
+    let warning = warned.warning.unwrap();
+    assert!(warning.contains("nobody reads from standby"), "{warning}");
+    assert_eq!(warned.details["failover"], "true");
 }

@@ -74,7 +74,7 @@ pub(super) fn decide(
         return Err(error::slot_copy(config));
     }
     if slot.is_lost() {
-        return again(error::slot_lost(name));
+        return again(error::slot_lost(name, slot.invalidation.as_deref()));
     }
     match resume {
         Some(resume) if resume.phase == Phase::Stream => {
@@ -120,6 +120,7 @@ mod tests {
             confirmed: Lsn(confirmed),
             holder: None,
             wal_status: "reserved".to_owned(),
+            invalidation: None,
             failover: Some(true),
             synced: false,
             in_recovery: false,

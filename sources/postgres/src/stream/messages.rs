@@ -5,6 +5,9 @@
 //! byte of its own record, where no commit and no other message can be. So it is the same on each
 //! replay, and only grows.
 
+#[cfg(test)]
+mod properties;
+
 use super::{
     batch::{LoneMessage, RowChange},
     follow::Follower,

@@ -36,6 +36,10 @@ struct SlotHealth {
     server_end: Lsn,
     wal_status: String,
     safe_bytes: Option<i64>,
+    /// Do standbys keep a copy of it? `None` where the server knows nothing of that.
+    failover: Option<bool>,
+    /// Slots of standbys that hold its changes back, because nobody reads from them.
+    held_by: String,
 }
 
 /// Looks at the slot for as long as it is polled, and tells people what it sees.
@@ -78,8 +82,13 @@ const REMEDY: &str = "raise max_slot_wal_keep_size, or let the sinks catch up";
 async fn look(config: &Config, sql: &SharedSql) -> Result<Option<SlotHealth>> {
     let client = sql.get().await?;
     let query = "SELECT pg_wal_lsn_diff(here, restart_lsn)::int8, here::text, \
-                 coalesce(wal_status, 'unknown'), safe_wal_size \
-                 FROM pg_replication_slots, \
+                 coalesce(wal_status, 'unknown'), safe_wal_size, \
+                 (to_jsonb(slot)->>'failover')::bool, \
+                 coalesce((SELECT string_agg(name, ', ') FROM unnest(string_to_array( \
+                  translate(current_setting('synchronized_standby_slots', true), ' \"', ''), ',')) AS name \
+                  WHERE NOT EXISTS (SELECT FROM pg_replication_slots AS physical \
+                   WHERE physical.slot_name = name AND physical.active)), '') \
+                 FROM pg_replication_slots AS slot, \
                  (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
                   ELSE pg_current_wal_flush_lsn() END AS here) AS server \
                  WHERE slot_name = $1";
@@ -94,6 +103,8 @@ async fn look(config: &Config, sql: &SharedSql) -> Result<Option<SlotHealth>> {
             server_end: server_end.parse().unwrap_or_default(),
             wal_status: row.try_get(2)?,
             safe_bytes: row.try_get(3)?,
+            failover: row.try_get(4)?,
+            held_by: row.try_get(5)?,
         })
     };
     read().map(Some).map_err(|cause| from_sql(config, doing, cause))
@@ -109,7 +120,8 @@ pub(crate) async fn explain(config: &Config, sql: &SharedSql, ended: Error) -> E
         let Ok(client) = sql.get().await else { break };
         let Ok(Some(slot)) = server::slot(config, &client).await else { break };
         if slot.is_lost() {
-            return error::slot_lost(&config.slot_name).with_source(ended);
+            let reason = slot.invalidation.as_deref();
+            return error::slot_lost(&config.slot_name, reason).with_source(ended);
         }
         if slot.wal_status != "unreserved" {
             break;
@@ -132,6 +144,9 @@ impl SlotHealth {
             safe_wal_bytes: self.safe_bytes,
         });
         status.details.insert("wal_status".to_owned(), self.wal_status.clone());
+        if let Some(failover) = self.failover {
+            status.details.insert("failover".to_owned(), failover.to_string());
+        }
     }
 
     /// The higher, the worse; `None` when nobody has to know.
@@ -144,12 +159,17 @@ impl SlotHealth {
     }
 
     fn warning(&self, slot: &str) -> Option<String> {
-        let text = match self.severity()? {
-            2 => format!("slot {slot} has lost its log: changes are missing from here on"),
-            1 => format!(
+        let text = match self.severity() {
+            None if self.failover == Some(true) && !self.held_by.is_empty() => format!(
+                "changes are held back until standbys have them (synchronized_standby_slots), and nobody reads from {}: start the standby, or take its slot out of the setting",
+                self.held_by
+            ),
+            None => return None,
+            Some(2) => format!("slot {slot} has lost its log: changes are missing from here on"),
+            Some(1) => format!(
                 "slot {slot} loses its log at the server's next checkpoint (wal_status unreserved): {REMEDY}"
             ),
-            _ => format!(
+            Some(_) => format!(
                 "slot {slot} loses its log after {} MiB more (safe_wal_size): {REMEDY}",
                 self.safe_bytes.unwrap_or(0).max(0) >> 20
             ),
@@ -177,6 +197,8 @@ mod tests {
             server_end: Lsn(1),
             wal_status: wal_status.to_owned(),
             safe_bytes,
+            failover: Some(true),
+            held_by: String::new(),
         }
     }
 
@@ -188,6 +210,12 @@ mod tests {
         assert!(warned(health("extended", 100 << 20, Some(64 << 20))));
         assert!(warned(health("unreserved", 1, None)));
         assert!(warned(health("lost", 0, None)));
+        let held = |failover| SlotHealth {
+            held_by: "standby".to_owned(),
+            failover: Some(failover),
+            ..health("reserved", 1, None)
+        };
+        assert!(warned(held(true)) && !warned(held(false)));
         // A large limit is told of in time: at three quarters.
         assert!(!warned(health("extended", 60 << 30, Some(40 << 30))));
         assert!(warned(health("extended", 80 << 30, Some(20 << 30))));
