@@ -65,7 +65,7 @@ pub(super) async fn watch(
                         safe_bytes = health.safe_bytes,
                         retained_bytes = health.retained_bytes,
                         remedy = REMEDY,
-                        "the slot is about to lose its log"
+                        "the slot is losing its log"
                     );
                 }
                 warned = worse;
