@@ -51,6 +51,10 @@ impl Reader {
                 self.row(frame, relation, &new);
             }
             Ok(Message::Delete { relation, old }) => self.row(frame, relation, &old.tuple),
+            Ok(Message::Logical(message)) => {
+                let prefix = frame.slice(message.prefix);
+                assert!(!prefix.contains(&0) && message.content.end <= frame.len());
+            }
             Ok(_) => {}
             Err(error) => assert!(!error.to_string().is_empty()),
         }

@@ -20,6 +20,8 @@ mod replay;
 
 // Every operation reaches every kind of sink, from every installed version.
 mod deliver;
+// What was put into the source's log without a table.
+mod messages;
 // What a run tells about itself.
 mod observe;
 // One sink's trouble is that sink's own.

@@ -1,6 +1,8 @@
 //! Debezium's JSON of a change, as its JSON converter writes it without schemas.
 //!
 //! Keys are `{"id":1}`, values are the envelope `{"before":…,"after":…,"source":{…},"op":"c",…}`.
+//! A message of the log has the key `{"prefix":"…"}` and the envelope
+//! `{"op":"m","ts_ms":…,"source":{…},"transaction":null,"message":{"prefix":"…","content":"base64"}}`.
 //! Column values follow the defaults of Debezium's PostgreSQL connector:
 //!
 //! | column | JSON |

@@ -17,18 +17,22 @@ pub enum Operation {
     Delete,
     /// All rows of the table were removed at once. Has neither `before` nor `after`.
     Truncate,
+    /// A message was put into the database's log; `after` holds its prefix and its content. Its table
+    /// is [`TableId::messages`](crate::TableId::messages), and no row anywhere is touched.
+    Message,
 }
 
 /// The transaction that a change was committed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
-    /// The database's own number of it; 0 for everything that a snapshot sends.
+    /// The database's own number of it; 0 for everything that a snapshot sends, and for a message
+    /// that belongs to no transaction.
     pub id: u64,
     /// When it was committed, by the database's clock.
     pub commit_time: Timestamp,
 }
 
-/// One committed change of one row, or of one whole table when it is a truncate.
+/// One committed change of one row, of one whole table when it is a truncate, or a message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// The table, in the schema version that the change was written under.

@@ -18,10 +18,25 @@ impl TableId {
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
+
+    /// Stands where a message has no table: its topic is `{prefix}.message`.
+    #[must_use]
+    pub fn messages() -> Self {
+        Self::new("", "message")
+    }
+
+    /// Does it stand for messages?
+    #[must_use]
+    pub fn is_messages(&self) -> bool {
+        self.namespace.is_empty() && self.name == "message"
+    }
 }
 
 impl fmt::Display for TableId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            return f.write_str(&self.name);
+        }
         write!(f, "{}.{}", self.namespace, self.name)
     }
 }
@@ -40,6 +55,26 @@ pub struct TableSchema {
 }
 
 impl TableSchema {
+    /// The schema of all messages of a source: a prefix and a content.
+    #[must_use]
+    pub fn of_messages(dialect: impl Into<String>) -> Self {
+        let column = |name: &str, data_type, native_type: &str| Column {
+            name: name.to_owned(),
+            data_type,
+            native_type: native_type.to_owned(),
+            nullable: false,
+        };
+        Self {
+            table: TableId::messages(),
+            dialect: dialect.into(),
+            columns: vec![
+                column("prefix", DataType::Text, "text"),
+                column("content", DataType::Bytes, "bytea"),
+            ],
+            key: vec![0],
+        }
+    }
+
     /// The key's columns in the key's order.
     pub fn key_columns(&self) -> impl Iterator<Item = &Column> {
         self.key.iter().filter_map(|index| self.columns.get(usize::from(*index)))

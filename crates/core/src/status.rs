@@ -42,10 +42,22 @@ pub struct SourceStatus {
     pub lag_ms: Option<u64>,
     /// Bytes of log that the database keeps for us.
     pub retained_bytes: Option<u64>,
+    /// How the database's promise to keep that log stands, where it can be taken back.
+    pub slot: Option<SlotStatus>,
     /// Connector's own facts for people: slot name, server version.
     pub details: BTreeMap<String, String>,
     /// Something an operator should see: a slot about to be lost.
     pub warning: Option<String>,
+}
+
+/// How a replication slot fares.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SlotStatus {
+    /// In the database's words: `reserved`, `extended`, `unreserved`, `lost`.
+    pub wal_status: String,
+    /// So many bytes may still be written before the database may remove log that the slot needs;
+    /// `None` without such a limit.
+    pub safe_wal_bytes: Option<i64>,
 }
 
 /// How far the snapshot of one table is.

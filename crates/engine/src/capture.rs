@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use cdc_core::{
-    Error, Offset, Origin, Position, Result, Retry, SourceContext, TopicPartition,
+    Error, Offset, Operation, Origin, Position, Result, Retry, SourceContext, TopicPartition,
     channel::{BatchReceiver, BudgetedBatch, batch_channel},
     status::{ConnectorState, Problem, SourceStatus},
     store::CaptureProgress,

@@ -66,12 +66,28 @@ fn source(status: &PipelineStatus, samples: &mut Samples) {
     if let Some(bytes) = source.retained_bytes {
         add("cdc_source_retained_bytes", float(bytes));
     }
+    if let Some(bytes) = source.slot.as_ref().and_then(|slot| slot.safe_wal_bytes) {
+        // Bytes of one disk: far below where this loses digits that matter.
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        add("cdc_source_slot_safe_wal_bytes", bytes as f64);
+    }
+    slot(status, samples);
+    let labels = self::labels(&[("pipeline", pipeline)]);
+    let mut add = |name, value| push(samples, name, &labels, value);
     let count = |done: bool| source.snapshot.iter().filter(|table| table.done || !done).count();
     add("cdc_snapshot_tables", float(count(false) as u64));
     add("cdc_snapshot_tables_done", float(count(true) as u64));
     add("cdc_snapshot_rows", float(source.snapshot.iter().map(|table| table.rows).sum()));
     let estimated = source.snapshot.iter().filter_map(|table| table.rows_estimated).sum();
     add("cdc_snapshot_rows_estimated", float(estimated));
+}
+
+fn slot(status: &PipelineStatus, samples: &mut Samples) {
+    let Some(slot) = &status.source.slot else { return };
+    for name in ["reserved", "extended", "unreserved", "lost"] {
+        let labels = labels(&[("pipeline", &status.pipeline_id), ("status", name)]);
+        push(samples, "cdc_source_slot_wal_status", &labels, truth(slot.wal_status == name));
+    }
 }
 
 fn sink_samples(pipeline: &str, sink: &SinkStatus, rate: f64, samples: &mut Samples) {

@@ -38,6 +38,8 @@ metrics! {
     gauge cdc_source_lag_seconds [pipeline] "Seconds between the commit of the newest change and its arrival here.";
     gauge cdc_source_lag_bytes [pipeline] "Bytes of the database's log that are not here yet.";
     gauge cdc_source_retained_bytes [pipeline] "Bytes of log that the database keeps for this pipeline.";
+    gauge cdc_source_slot_safe_wal_bytes [pipeline] "Bytes that may still be written before the database may remove log that the slot needs; absent where nothing limits it.";
+    gauge cdc_source_slot_wal_status [pipeline, status] "1 for the status of the slot's log: reserved, extended (beyond max_wal_size), unreserved (to be removed at the next checkpoint), lost; 0 for the others.";
     gauge cdc_snapshot_tables [pipeline] "Tables of the snapshot.";
     gauge cdc_snapshot_tables_done [pipeline] "Tables of the snapshot that are complete.";
     gauge cdc_snapshot_rows [pipeline] "Rows of the snapshot read so far.";

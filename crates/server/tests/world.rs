@@ -5,7 +5,7 @@ use cdc_core::{
     Change, Column, DataType, Offset, Operation, Position, TableId, TableSchema, Timestamp,
     Transaction, Value,
     dead_letter::{DeadLetter, DeadLetterInfo, DeadLetterStore},
-    status::{ConnectorState, Problem, SinkStatus},
+    status::{ConnectorState, Problem, SinkStatus, SlotStatus},
     store::SchemaStore,
 };
 use cdc_engine::PipelineStatus;
@@ -52,6 +52,8 @@ pub(crate) fn healthy() -> PipelineStatus {
     status.source.connected = true;
     status.source.lag_ms = Some(1_500);
     status.source.retained_bytes = Some(4_096);
+    status.source.slot =
+        Some(SlotStatus { wal_status: "extended".to_owned(), safe_wal_bytes: Some(-5) });
     status.transport.end_offset = 100;
     status
 }

@@ -146,7 +146,7 @@ impl<'a> Planner<'_, 'a> {
                 self.matches().push(Match::Delete(old));
                 Ok(())
             }
-            Operation::Truncate => Ok(()),
+            Operation::Truncate | Operation::Message => Ok(()),
         }
     }
 

@@ -4,6 +4,7 @@
 //! write ─▶ changes by table ─▶ coalesce::plan ─▶ apply (in the open transaction) ─▶ …
 //! commit ─▶ checkpoint in the same transaction ─▶ COMMIT
 //! ```
+//! Messages of the source's log are no rows, and are passed by.
 //! A refused batch is taken back to its savepoint, and halved until the change is found that the
 //! target refuses.
 
@@ -98,7 +99,13 @@ impl Replica {
         let mut grouped: Grouped<'_> = IndexMap::new();
         for (index, delivered) in batch.changes.iter().enumerate() {
             let change = &delivered.change;
+            if change.schema.table.is_messages() {
+                continue;
+            }
             grouped.entry(&change.schema.table).or_default().push((index, change));
+        }
+        if grouped.is_empty() {
+            return Ok(());
         }
         for changes in grouped.values() {
             self.check_prepared(changes)?;
@@ -335,6 +342,9 @@ impl Sink for Replica {
     }
 
     async fn prepare(&mut self, _: Option<&TableSchema>, new: &Arc<TableSchema>) -> Result<()> {
+        if new.table.is_messages() {
+            return Ok(());
+        }
         self.session.enter()?;
         self.prepare_table(new).await?;
         self.session.leave();

@@ -37,6 +37,20 @@ async fn each_change_is_a_row_of_json() {
 }
 
 #[tokio::test]
+async fn a_message_is_a_row_of_json_too() {
+    let target = target().await;
+    let mut sink = open(&target, json!({})).await;
+    let mut script = Script::new(&users());
+    script.insert(user(1, "a", "x")).message("orders", b"hi");
+    sink.write(&batch(script.take())).await.unwrap();
+    sink.commit(&checkpoint(1, 2)).await.unwrap();
+    let message = "SELECT event_key, event_value->>'op', event_value->'message'->>'prefix',
+        event_value->'message'->>'content', source_topic FROM audit.\"Log\" WHERE source_offset = 1";
+    let rows = target.rows(message).await;
+    assert_eq!(rows, [r#"{"prefix": "orders"}|m|orders|aGk=|cdc.message"#]);
+}
+
+#[tokio::test]
 async fn upsert_takes_the_same_place_twice_and_plain_insert_keeps_both() {
     let target = target().await;
     for (upsert, expected) in [(true, 3), (false, 6)] {

@@ -1,4 +1,6 @@
-use crate::target::{Script, column, deliver, on_each_major, schema, target, user, users, write};
+use crate::target::{
+    Script, batch, checkpoint, column, deliver, on_each_major, schema, target, user, users, write,
+};
 use cdc_core::{DataType, Row, Value};
 
 fn key_only(id: i64) -> Row {
@@ -27,6 +29,25 @@ async fn every_operation_arrives() {
         sink.close().await.unwrap();
     })
     .await;
+}
+
+#[tokio::test]
+async fn messages_are_passed_by() {
+    let target = target().await;
+    let mut sink = target.replica().await;
+    let mut script = Script::new(&users());
+    script.message("first", b"x");
+    deliver(&mut *sink, script.take()).await;
+    script.insert(user(1, "a", "x")).message("between", b"\x00").update(user(1, "b", "x"));
+    let changes = script.take();
+    for delivered in &changes {
+        sink.prepare(None, &delivered.change.schema).await.unwrap();
+    }
+    sink.write(&batch(changes)).await.unwrap();
+    sink.commit(&checkpoint(1, 4)).await.unwrap();
+    assert_eq!(target.rows(ALL).await, ["1|b|x"]);
+    let others = "SELECT relname FROM pg_class WHERE relname = 'message'";
+    assert!(target.rows(others).await.is_empty());
 }
 
 #[tokio::test]

@@ -195,6 +195,15 @@ impl Script {
         self.change(Operation::Truncate, None, None)
     }
 
+    /// A message of the source's log, which belongs to no table.
+    pub(crate) fn message(&mut self, prefix: &str, content: &'static [u8]) -> &mut Self {
+        let schema =
+            std::mem::replace(&mut self.schema, Arc::new(TableSchema::of_messages("postgres")));
+        let content = Value::Bytes(content.into());
+        self.change(Operation::Message, None, Some([Value::text(prefix), content].into()));
+        self.under(&schema)
+    }
+
     pub(crate) fn take(&mut self) -> Vec<Delivered> {
         std::mem::take(&mut self.changes)
     }

@@ -2,6 +2,7 @@
 
 mod objects;
 mod settings;
+mod standby;
 mod tables;
 
 use crate::{

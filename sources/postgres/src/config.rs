@@ -13,6 +13,7 @@ const NAME_BYTES_MAX: usize = 63;
 const SNAPSHOT_READERS_MAX: u64 = 16;
 const STATUS_INTERVAL_SECONDS_MAX: u64 = 3600;
 const CONNECT_TIMEOUT_SECONDS_MAX: u64 = 600;
+const HEARTBEAT_INTERVAL_SECONDS_MAX: u64 = 86_400;
 
 /// What the pipeline reads before it follows changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -71,6 +72,15 @@ pub struct Config {
     /// may read when the pipeline starts.
     #[serde(default)]
     pub tables: Vec<String>,
+    /// Messages of `pg_logical_emit_message` to capture, by their prefix; `*` and `?` match parts of
+    /// it. Empty = every message. Prefixes that begin with `cdc.` are the product's own and are never
+    /// delivered.
+    #[serde(default)]
+    pub message_prefixes: Vec<String>,
+    /// Messages to leave out, by their prefix, also when `message_prefixes` names them. `["*"]` = no
+    /// messages at all.
+    #[serde(default)]
+    pub message_prefixes_excluded: Vec<String>,
     /// What to read before changes are followed: `initial`, `never`, `no_data`, `when_needed`,
     /// `initial_only` or `always`.
     #[serde(default)]
@@ -91,6 +101,10 @@ pub struct Config {
     /// the server's `wal_sender_timeout` is used when that is shorter.
     #[serde(default = "default_status_interval")]
     pub status_interval_seconds: u64,
+    /// When the stream brought nothing for so long, a message `cdc.heartbeat` of about 100 bytes is
+    /// written into the server's log, so that the slot moves on, in seconds (1 to 86400; 0 = never).
+    #[serde(default = "default_heartbeat_interval")]
+    pub heartbeat_interval_seconds: u64,
     /// Longest time to wait for a connection to be ready, in seconds (1 to 600).
     #[serde(default = "default_connect_timeout")]
     pub connect_timeout_seconds: u64,
@@ -128,6 +142,10 @@ fn default_status_interval() -> u64 {
     10
 }
 
+fn default_heartbeat_interval() -> u64 {
+    60
+}
+
 fn default_connect_timeout() -> u64 {
     10
 }
@@ -143,12 +161,15 @@ impl Config {
             username: default_username(),
             password: default_password(),
             tables: Vec::new(),
+            message_prefixes: Vec::new(),
+            message_prefixes_excluded: Vec::new(),
             snapshot_mode: SnapshotMode::default(),
             snapshot_readers: default_snapshot_readers(),
             slot_name: default_slot(),
             publication_name: default_publication(),
             tls: TlsConfig::default(),
             status_interval_seconds: default_status_interval(),
+            heartbeat_interval_seconds: default_heartbeat_interval(),
             connect_timeout_seconds: default_connect_timeout(),
         }
     }
@@ -184,6 +205,14 @@ impl Config {
                     format!("set source.{key} to a number from 1 to {max}"),
                 ));
             }
+        }
+        if self.heartbeat_interval_seconds > HEARTBEAT_INTERVAL_SECONDS_MAX {
+            return Err(error::invalid_config(
+                format!("source.heartbeat_interval_seconds is {}", self.heartbeat_interval_seconds),
+                format!(
+                    "set source.heartbeat_interval_seconds to a number from 0 to {HEARTBEAT_INTERVAL_SECONDS_MAX}"
+                ),
+            ));
         }
         Selection::parse(&self.tables)?;
         self.tls.client_config()?;
@@ -244,6 +273,12 @@ impl Config {
         Duration::from_secs(self.connect_timeout_seconds.clamp(1, CONNECT_TIMEOUT_SECONDS_MAX))
     }
 
+    /// How long a stream may be quiet before it is given something to read; `None` for ever.
+    pub(crate) fn heartbeat_interval(&self) -> Option<Duration> {
+        let seconds = self.heartbeat_interval_seconds.min(HEARTBEAT_INTERVAL_SECONDS_MAX);
+        (seconds > 0).then(|| Duration::from_secs(seconds))
+    }
+
     pub(crate) fn status_interval(&self) -> Duration {
         Duration::from_secs(self.status_interval_seconds.clamp(1, STATUS_INTERVAL_SECONDS_MAX))
     }
@@ -279,6 +314,7 @@ mod tests {
             Config { status_interval_seconds: 0, ..base() },
             Config { connect_timeout_seconds: 601, ..base() },
             Config { snapshot_readers: 0, ..base() },
+            Config { heartbeat_interval_seconds: 86_401, ..base() },
         ];
         for config in wrong {
             let error = config.validate().unwrap_err();

@@ -107,6 +107,8 @@ pub(crate) fn slot_in_use(slot: &str, holder: &Holder) -> Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
     pub(crate) pid: i32,
+    /// When it started, in microseconds since 1970; `None` where the role may not know.
+    pub(crate) started: Option<i64>,
     pub(crate) application: String,
     pub(crate) client: String,
 }
@@ -131,10 +133,13 @@ pub(crate) fn slot_foreign(slot: &str, plugin: &str, database: &str) -> Error {
     )
 }
 
-pub(crate) fn slot_lost(slot: &str) -> Error {
+/// `reason` is the server's own word for it, where it has one.
+pub(crate) fn slot_lost(slot: &str, reason: Option<&str>) -> Error {
+    let reason =
+        reason.map_or_else(String::new, |reason| format!(" (invalidation_reason {reason})"));
     operator(
         "CDC-1016",
-        format!("the server has removed the log that replication slot {slot} needs"),
+        format!("the server has removed the log that replication slot {slot} needs{reason}"),
         format!(
             "SELECT pg_drop_replication_slot('{slot}'); then set source.snapshot_mode: when_needed to read all tables again, and raise max_slot_wal_keep_size"
         ),
@@ -170,6 +175,51 @@ pub(crate) fn server_behind(config: &Config, current: Lsn, resume: Lsn) -> Error
             config.server()
         ),
         "deploy the pipeline under a new pipeline_id, so that all tables are read again",
+    )
+}
+
+pub(crate) fn timeline_left(config: &Config, timeline: u32, left: Lsn, resume: Lsn) -> Error {
+    operator(
+        "CDC-1019",
+        format!(
+            "PostgreSQL at {} left timeline {timeline} at {left}, before {resume}, which was captured already: the standby that was promoted had not received everything",
+            config.server()
+        ),
+        "deploy the pipeline under a new pipeline_id, so that all tables are read again; to prevent it: ALTER SYSTEM SET synchronized_standby_slots = '…'; with the slot of the standby",
+    )
+}
+
+pub(crate) fn old_timeline(config: &Config, timeline: u32, expected: u32) -> Error {
+    operator(
+        "CDC-1019",
+        format!(
+            "PostgreSQL at {} is on timeline {timeline}, but timeline {expected} was captured already: it is a former primary, and another server has taken over",
+            config.server()
+        ),
+        "correct source.host: SELECT pg_is_in_recovery(); says f on the server that has taken over",
+    )
+}
+
+pub(crate) fn slot_copy(config: &Config) -> Error {
+    let slot = &config.slot_name;
+    backoff(
+        "CDC-1040",
+        format!(
+            "PostgreSQL at {} is a standby, and its slot {slot} is a copy of the primary's, which can be read once the standby is promoted",
+            config.server()
+        ),
+    )
+    .with_remedy("set source.host to the primary, or: SELECT pg_promote();")
+}
+
+pub(crate) fn standby_without_slot(config: &Config) -> Error {
+    let slot = &config.slot_name;
+    operator(
+        "CDC-1041",
+        format!("PostgreSQL at {} is a standby without a replication slot {slot}", config.server()),
+        format!(
+            "set source.host to the primary; to read from the standby itself (from PostgreSQL 16 on): SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput'); on the standby, and meanwhile SELECT pg_log_standby_snapshot(); on the primary"
+        ),
     )
 }
 

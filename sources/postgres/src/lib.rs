@@ -28,4 +28,4 @@ mod stream;
 pub use backfill::Progress;
 pub use config::{Config, SnapshotMode};
 pub use connector::Connector;
-pub use position::{Lsn, Phase, Resume};
+pub use position::{Backend, Lsn, Phase, Resume};

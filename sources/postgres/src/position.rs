@@ -1,6 +1,7 @@
 //! Places in PostgreSQL's log, and what a source remembers to resume.
 //!
 //! A change's position is (LSN of its transaction's commit record, number in the transaction).
+//! A message that belongs to no transaction sits at the last byte of its own record, as number 1.
 //! Rows of a snapshot that is consistent at LSN `p` sit at commit `p - 1`: behind every transaction
 //! that the snapshot holds, and before the first that it does not, whose commit is at `p` or later.
 
@@ -117,10 +118,20 @@ pub struct Resume {
     pub ordinal: u64,
     /// The server process that streamed, by which our own leftover is recognised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backend: Option<i32>,
+    pub session: Option<Backend>,
     /// How far the copy of the tables is that runs beside the stream; `None` when it is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<Progress>,
+}
+
+/// A server process. Servers use the numbers of processes again, above all after a restart in a
+/// container, so a number alone names nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backend {
+    /// Its number.
+    pub pid: i32,
+    /// When it started, in microseconds since 1970 by the server's clock.
+    pub started: i64,
 }
 
 /// For `serde`, which hands over a reference.
@@ -136,6 +147,12 @@ impl Resume {
             0 => Position::default(),
             ordinal => Position::new(self.lsn.commit(), ordinal),
         }
+    }
+
+    /// Does a server that left this timeline at `left` lack something that was captured?
+    #[must_use]
+    pub fn has_passed(&self, left: Lsn) -> bool {
+        self.lsn > left || (self.lsn == left && self.ordinal > 0)
     }
 
     /// The form in which the engine keeps it: JSON.
@@ -195,7 +212,7 @@ mod tests {
             slot: "cdc_slot".to_owned(),
             lsn: Lsn(0x16_B3748),
             ordinal: 3,
-            backend: Some(7),
+            session: Some(Backend { pid: 7, started: 1 }),
             backfill: Some(Progress::default()),
         };
         assert_eq!(Resume::from_bytes(&resume.to_bytes()).unwrap(), resume);

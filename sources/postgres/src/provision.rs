@@ -40,6 +40,9 @@ pub(crate) async fn provision(config: &Config, selection: &Selection) -> Result<
     publication::ensure(config, &client, &tables, &mut said).await?;
     said.extend(tables.iter().filter_map(refused_updates));
     match server::slot(config, &client).await? {
+        None if server::in_recovery(config, &client).await? => {
+            return Err(error::standby_without_slot(config));
+        }
         None => {
             let mut replication = ReplicationClient::open(config).await?;
             let at = replication.create_slot(&config.slot_name).await?;
@@ -48,8 +51,9 @@ pub(crate) async fn provision(config: &Config, selection: &Selection) -> Result<
         Some(slot) if !slot.is_ours(config) => {
             return Err(error::slot_foreign(&config.slot_name, &slot.plugin, &slot.database));
         }
+        Some(slot) if slot.is_copy() => return Err(error::slot_copy(config)),
         Some(slot) if slot.is_lost() && config.snapshot_mode != SnapshotMode::WhenNeeded => {
-            return Err(error::slot_lost(&config.slot_name));
+            return Err(error::slot_lost(&config.slot_name, slot.invalidation.as_deref()));
         }
         Some(slot) => {
             said.push(format!(

@@ -46,6 +46,17 @@ pub(crate) struct System {
     pub(crate) position: Lsn,
 }
 
+/// Where a server that is now on another timeline left `timeline`, by the text of its history file:
+/// lines of a number, an address and a reason, parted by tabs.
+fn left_at(history: &str, timeline: u32) -> Option<Lsn> {
+    let mut lines = history.lines().map(|line| line.split_whitespace());
+    lines.find_map(|mut words| {
+        let number: u32 = words.next()?.parse().ok()?;
+        let at = words.next()?.parse().ok()?;
+        (number == timeline).then_some(at)
+    })
+}
+
 /// A snapshot that lives as long as the session that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ExportedSnapshot {
@@ -90,6 +101,17 @@ impl ReplicationClient {
             })
         })();
         system.ok_or_else(|| self.unexpected("the answer to IDENTIFY_SYSTEM"))
+    }
+
+    /// Where the server, now on timeline `now`, left the timeline `before`; 0 when it was never on it.
+    pub(crate) async fn left_timeline(&mut self, now: u32, before: u32) -> Result<Lsn> {
+        let command = format!("TIMELINE_HISTORY {now}");
+        let rows = self.command("show the history of its timelines", &command).await?;
+        let row = rows.first().map(Vec::as_slice).unwrap_or_default();
+        let Some(history) = text(row, 1) else {
+            return Err(self.unexpected("the answer to TIMELINE_HISTORY"));
+        };
+        Ok(left_at(history, before).unwrap_or_default())
     }
 
     /// Creates the slot that keeps the log for a pipeline, and returns where it starts.
@@ -278,6 +300,15 @@ impl ReplicationStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_history_says_where_each_timeline_was_left() {
+        let history = "1\t0/5000148\tno recovery target specified\n\n2\t1/A0\tbefore 2000-01-01\n";
+        assert_eq!(left_at(history, 1), Some(Lsn(0x500_0148)));
+        assert_eq!(left_at(history, 2), Some(Lsn(0x1_0000_00A0)));
+        assert_eq!(left_at(history, 3), None);
+        assert_eq!(left_at("# 1 0/0\n1\n1\tx\n", 1), None);
+    }
 
     #[test]
     fn versions_are_read_as_vendors_write_them() {

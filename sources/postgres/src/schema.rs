@@ -21,6 +21,7 @@ pub use catalog::{Catalog, CatalogColumn, CatalogTable, Generated, ReplicaIdenti
 pub use load::load;
 pub use relation::{Resolved, resolve_from_catalog, resolve_relation};
 pub use selection::Selection;
+pub(crate) use selection::glob;
 pub use session::SESSION_SETTINGS;
 pub use table_schema::{binary_decodable, table_schema};
 pub use type_catalog::{CatalogType, CompositeField, TypeCatalog, TypeKind};

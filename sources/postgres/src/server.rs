@@ -4,11 +4,11 @@ use crate::{
     config::Config,
     connection::bounded,
     error::{Holder, from_sql},
-    position::Lsn,
+    position::{Backend, Lsn},
 };
 use cdc_core::Result;
 use std::time::Duration;
-use tokio_postgres::{Client, Error, Row};
+use tokio_postgres::{Client, Error, Row, types::ToSql};
 
 /// What has been written but not flushed is flushed by the server itself within this time.
 const FLUSH_SECONDS_MAX: Duration = Duration::from_secs(2);
@@ -27,12 +27,25 @@ pub(crate) struct Slot {
     pub(crate) holder: Option<Holder>,
     /// `reserved`, `extended`, `unreserved` or `lost`.
     pub(crate) wal_status: String,
+    /// Why it is lost, where the server tells.
+    pub(crate) invalidation: Option<String>,
+    /// Do standbys keep a copy of it? `None` where the server knows nothing of that.
+    pub(crate) failover: Option<bool>,
+    /// Is it such a copy?
+    pub(crate) synced: bool,
+    /// Is the server a standby that follows its primary?
+    pub(crate) in_recovery: bool,
 }
 
 impl Slot {
     /// Has the server removed log that the slot needs?
     pub(crate) fn is_lost(&self) -> bool {
         self.wal_status == "lost"
+    }
+
+    /// Is it kept in step with a primary, so that nobody can read from it here?
+    pub(crate) fn is_copy(&self) -> bool {
+        self.synced && self.in_recovery
     }
 
     /// Is it a slot that this configuration can have made?
@@ -47,7 +60,11 @@ pub(crate) async fn slot(config: &Config, client: &Client) -> Result<Option<Slot
     let query = "SELECT coalesce(s.plugin::text, ''), coalesce(s.database::text, ''), \
                  coalesce(s.confirmed_flush_lsn, '0/0')::text, coalesce(s.wal_status, 'reserved'), \
                  s.active_pid, coalesce(a.application_name, 'unknown'), \
-                 coalesce(host(a.client_addr), 'local') \
+                 coalesce(host(a.client_addr), 'local'), \
+                 (to_jsonb(s)->>'failover')::bool, \
+                 coalesce((to_jsonb(s)->>'synced')::bool, false), pg_is_in_recovery(), \
+                 (extract(epoch FROM a.backend_start) * 1000000)::int8, \
+                 to_jsonb(s)->>'invalidation_reason' \
                  FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid \
                  WHERE s.slot_name = $1";
     let row = bounded(config, doing, client.query_opt(query, &[&config.slot_name])).await?;
@@ -58,13 +75,25 @@ fn read_slot(row: &Row) -> Result<Slot, Error> {
     let pid: Option<i32> = row.try_get(4)?;
     let application: String = row.try_get(5)?;
     let client: String = row.try_get(6)?;
+    let started: Option<i64> = row.try_get(10)?;
     Ok(Slot {
         plugin: row.try_get(0)?,
         database: row.try_get(1)?,
         confirmed: row.try_get::<_, &str>(2)?.parse().unwrap_or_default(),
         wal_status: row.try_get(3)?,
-        holder: pid.map(|pid| Holder { pid, application, client }),
+        invalidation: row.try_get(11)?,
+        failover: row.try_get(7)?,
+        synced: row.try_get(8)?,
+        in_recovery: row.try_get(9)?,
+        holder: pid.map(|pid| Holder { pid, started, application, client }),
     })
+}
+
+/// Is the server a standby that follows its primary?
+pub(crate) async fn in_recovery(config: &Config, client: &Client) -> Result<bool> {
+    let doing = "tell whether it is a standby";
+    let row = bounded(config, doing, client.query_one("SELECT pg_is_in_recovery()", &[])).await?;
+    row.try_get(0).map_err(|cause| from_sql(config, doing, cause))
 }
 
 /// An address that lies behind everything that was committed before this call, and that a stream
@@ -110,8 +139,24 @@ pub(crate) async fn sender_timeout(config: &Config, client: &Client) -> Result<O
     Ok((millis > 0).then(|| Duration::from_millis(millis)))
 }
 
-/// Ends another session of our own role.
-pub(crate) async fn terminate(config: &Config, client: &Client, pid: i32) -> Result<()> {
-    let query = "SELECT pg_terminate_backend($1)";
-    bounded(config, "end a leftover session", client.query_one(query, &[&pid])).await.map(|_| ())
+/// The server process of one of our sessions; `None` when it has ended.
+pub(crate) async fn backend(config: &Config, client: &Client, pid: i32) -> Result<Option<Backend>> {
+    let doing = "look at its sessions";
+    let query = "SELECT (extract(epoch FROM backend_start) * 1000000)::int8 \
+                 FROM pg_stat_activity WHERE pid = $1";
+    let row = bounded(config, doing, client.query_opt(query, &[&pid])).await?;
+    let started: Option<Option<i64>> = row
+        .map(|row| row.try_get(0))
+        .transpose()
+        .map_err(|cause| from_sql(config, doing, cause))?;
+    Ok(started.flatten().map(|started| Backend { pid, started }))
+}
+
+/// Ends another session of our own role, and no other that has got its number meanwhile.
+pub(crate) async fn terminate(config: &Config, client: &Client, backend: Backend) -> Result<()> {
+    let query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 \
+                 AND (extract(epoch FROM backend_start) * 1000000)::int8 = $2";
+    let parameters: [&(dyn ToSql + Sync); 2] = [&backend.pid, &backend.started];
+    let terminate = client.query_opt(query, &parameters);
+    bounded(config, "end a leftover session", terminate).await.map(|_| ())
 }

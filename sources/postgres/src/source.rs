@@ -9,12 +9,12 @@ use crate::{
     backfill::{self, Backfill, Progress},
     config::Config,
     connection::{SharedSql, connect_sql},
-    position::{Lsn, Phase, Resume},
+    position::{Backend, Lsn, Phase, Resume},
     provision,
     replication::{ReplicationClient, System},
     schema::{self, Catalog, CatalogTable, Selection},
     server,
-    stream::{Ended, Follower, Reporter, Start, Tables},
+    stream::{Ended, Follower, Reporter, Start, Tables, explain},
 };
 use async_trait::async_trait;
 use begin::{Begin, decide};
@@ -27,8 +27,8 @@ use first_copy::FirstCopy;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI32, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -43,8 +43,14 @@ const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Memory {
     /// Has a snapshot been taken by this process?
     snapshot_taken: AtomicBool,
-    /// The server process that streamed last; 0 for none.
-    backend: AtomicI32,
+    /// The server process that streamed last.
+    backend: Mutex<Option<Backend>>,
+}
+
+impl Memory {
+    fn backend(&self) -> MutexGuard<'_, Option<Backend>> {
+        self.backend.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A source that has not started yet.
@@ -108,7 +114,12 @@ impl PostgresSource {
             false => None,
         };
         let fresh = !self.memory.snapshot_taken.load(Ordering::Relaxed);
-        let begin = decide(config, resume.as_ref(), &system, slot.as_ref(), fresh)?;
+        let before = resume.as_ref().map_or(system.timeline, |resume| resume.timeline);
+        let left = match before < system.timeline {
+            true => Some(replication.left_timeline(system.timeline, before).await?),
+            false => None,
+        };
+        let begin = decide(config, resume.as_ref(), (&system, left), slot.as_ref(), fresh)?;
         let state = Resume {
             phase: Phase::Stream,
             system_identifier: system.identifier.clone(),
@@ -116,7 +127,7 @@ impl PostgresSource {
             slot: config.slot_name.clone(),
             lsn: Lsn::default(),
             ordinal: 0,
-            backend: None,
+            session: None,
             backfill: None,
         };
         match begin {
@@ -200,15 +211,15 @@ impl PostgresSource {
             config.status_interval().min(limit / STATUS_DIVISOR)
         });
         let leftover = context.resume.as_deref().and_then(|bytes| Resume::from_bytes(bytes).ok());
-        let leftover = leftover.and_then(|resume| resume.backend);
+        let leftover = leftover.and_then(|resume| resume.session);
         let _monitor = reporter.watch_slot(config, &sql);
         let mut skip_through = resume.skip_through();
         loop {
-            let ours = [leftover, Some(self.memory.backend.load(Ordering::Relaxed))];
+            let ours = [leftover, *self.memory.backend()];
             let (stream, backend) =
                 hold::start_stream(config, &client, resume.lsn, binary, &ours).await?;
-            self.memory.backend.store(backend, Ordering::Relaxed);
-            resume.backend = Some(backend);
+            *self.memory.backend() = backend;
+            resume.session = backend;
             let state = match backfill.is_some() {
                 true => ConnectorState::Snapshotting,
                 false => ConnectorState::Running,
@@ -227,7 +238,11 @@ impl PostgresSource {
             };
             tables.reconnect();
             let mut follower = Follower::new(config, context, reporter, &mut tables, stream, start);
-            match follower.run().await? {
+            let ended = match follower.run().await {
+                Ok(ended) => ended,
+                Err(error) => return Err(explain(config, &sql, error).await),
+            };
+            match ended {
                 Ended::Stopped => return Ok(()),
                 Ended::NeedsText { from, skip_through: handed_over, recorded: confirmed } => {
                     binary = false;

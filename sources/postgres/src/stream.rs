@@ -12,14 +12,18 @@
 
 mod apply;
 mod batch;
+mod beat;
 mod fill;
 mod follow;
+mod messages;
 mod pace;
 mod progress;
+mod slot;
 mod status;
 mod tables;
 
 pub(crate) use batch::RowChange;
 pub(crate) use follow::{Ended, Follower, Start};
+pub(crate) use slot::explain;
 pub(crate) use status::Reporter;
 pub(crate) use tables::Tables;

@@ -185,6 +185,19 @@ impl Running<'_> {
         self.until(position).await;
     }
 
+    /// Takes batches in until a query that gives one boolean says yes.
+    pub(crate) async fn until_true(&mut self, client: &Client, query: &str) {
+        let wait = eventually(client, query);
+        tokio::pin!(wait);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut wait => return,
+                step = self.step() => step.unwrap(),
+            }
+        }
+    }
+
     /// Takes batches in until the source ends by itself.
     pub(crate) async fn until_end(mut self) -> Result<()> {
         while self.step().await.is_some() {}

@@ -10,12 +10,15 @@
 mod backfill;
 mod check;
 mod connect;
+mod failover;
 mod fuzz_regressions;
 mod harness;
 mod model;
+mod messages;
 mod proxy;
 mod restart;
 mod schema;
+mod slot;
 mod snapshot;
 mod stream;
 mod types;

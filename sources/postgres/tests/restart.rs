@@ -5,7 +5,7 @@ use crate::{
     proxy::Proxy,
 };
 use cdc_core::{Retry, Value, catalog::SourceConnector};
-use cdc_source_postgres::{Config, Connector, SnapshotMode};
+use cdc_source_postgres::{Backend, Config, Connector, Resume, SnapshotMode};
 use cdc_testkit::services::{Options as PostgresOptions, Postgres};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::time::Duration;
@@ -203,5 +203,47 @@ async fn a_leftover_session_of_our_own_is_ended() {
         let mut running = pipeline.start().await;
         running.until_changes(2).await;
         running.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_that_reads_from_the_slot_is_never_ended() {
+    for server in servers() {
+        let (name, client) = database(server, "CREATE TABLE t (id int PRIMARY KEY)").await;
+        let base = config(server, &name);
+        let mut pipeline = Pipeline::provisioned(base.clone()).await;
+        let mut running = pipeline.start().await;
+        client.batch_execute("INSERT INTO t VALUES (1)").await.unwrap();
+        running.until_changes(1).await;
+        running.stop().await.unwrap();
+
+        // Another process with the same slot, and so with the same name of its sessions.
+        let mut stranger = Pipeline::new(Connector::new(base.clone()).unwrap());
+        let mut strange = stranger.start().await;
+        client.batch_execute("INSERT INTO t VALUES (2)").await.unwrap();
+        let held = format!(
+            "SELECT active_pid IS NOT NULL FROM pg_replication_slots WHERE slot_name = '{}'",
+            base.slot_name
+        );
+        eventually(&client, &held).await;
+        let holder = "SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1";
+        let pid: i32 = client.query_one(holder, &[&base.slot_name]).await.unwrap().get(0);
+
+        let mut resume = Resume::from_bytes(pipeline.resume.as_ref().unwrap()).unwrap();
+        let session = resume.session.expect("the process that streamed is remembered");
+        assert_ne!(session.pid, pid);
+        // As it was; and when the stranger has got the number that was ours.
+        for session in [session, Backend { pid, ..session }] {
+            resume.session = Some(session);
+            pipeline.resume = Some(resume.to_bytes());
+            let error = pipeline.start().await.until_end().await.unwrap_err();
+            assert_eq!(error.code, "CDC-1013", "{error}");
+        }
+        let still: i32 = client.query_one(holder, &[&base.slot_name]).await.unwrap().get(0);
+        assert_eq!(still, pid);
+        client.batch_execute("INSERT INTO t VALUES (3)").await.unwrap();
+        strange.until_current().await;
+        strange.stop().await.unwrap();
+        assert_eq!(numbers(&stranger), [2, 3]);
     }
 }

@@ -146,6 +146,7 @@ impl Printer {
             Operation::Update => "update",
             Operation::Delete => "delete",
             Operation::Truncate => "truncate",
+            Operation::Message => "message",
         };
         Ok(format!("{}  {word:<8}  {}  {rows}", change.position, change.schema.table))
     }

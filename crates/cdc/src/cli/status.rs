@@ -123,6 +123,7 @@ fn source(status: &Value) -> String {
     };
     bytes("/source/lag_bytes", "behind");
     bytes("/source/retained_bytes", "kept by the slot");
+    bytes("/source/slot/safe_wal_bytes", "more until it may be lost");
     if let Some(lag) = status.pointer("/source/lag_ms").and_then(Value::as_u64) {
         facts.push(format!("{} from commit to arrival", duration(lag)));
     }

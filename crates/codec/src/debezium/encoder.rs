@@ -72,6 +72,9 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) -> Result<()> {
         let plan = self.plan(change)?;
+        if change.operation == Operation::Message {
+            return restoring(out, |out| self.write_message(out, &plan, change, processed_at));
+        }
         restoring(out, |out| {
             out.extend_from_slice(b"{\"before\":");
             write_row(out, &plan, change, Image::Before)?;
@@ -88,6 +91,24 @@ impl Encoder {
             out.extend_from_slice(b",\"transaction\":null}");
             Ok(())
         })
+    }
+
+    /// A message has no row images, and its time in milliseconds only.
+    fn write_message(
+        &self,
+        out: &mut Vec<u8>,
+        plan: &Plan,
+        change: &Change,
+        processed_at: SystemTime,
+    ) -> Result<()> {
+        out.extend_from_slice(b"{\"op\":\"m\",\"ts_ms\":");
+        Times::of(since_1970(processed_at)).write_millis(out);
+        out.extend_from_slice(b",\"source\":");
+        self.write_source(out, plan, change);
+        out.extend_from_slice(b",\"transaction\":null,\"message\":");
+        write_row(out, plan, change, Image::After)?;
+        out.push(b'}');
+        Ok(())
     }
 
     fn plan(&mut self, change: &Change) -> Result<Arc<Plan>> {
@@ -112,9 +133,16 @@ impl Encoder {
         write_sequence(out, change);
         times.write_finer(out);
         out.push(b',');
-        out.extend_from_slice(&plan.source);
+        if change.operation == Operation::Message {
+            out.extend_from_slice(b"\"schema\":\"\",\"table\":\"\"");
+        } else {
+            out.extend_from_slice(&plan.source);
+        }
         out.extend_from_slice(b",\"txId\":");
-        json::unsigned(out, change.transaction.id);
+        match is_outside(change) {
+            true => out.extend_from_slice(b"null"),
+            false => json::unsigned(out, change.transaction.id),
+        }
         out.extend_from_slice(b",\"lsn\":");
         json::integer(out, change.log_address.cast_signed());
         out.extend_from_slice(b",\"xmin\":null}");
@@ -135,6 +163,7 @@ const fn operation_code(operation: Operation) -> u8 {
         Operation::Update => b'u',
         Operation::Delete => b'd',
         Operation::Truncate => b't',
+        Operation::Message => b'm',
     }
 }
 
@@ -146,9 +175,14 @@ fn snapshot_marker(change: &Change) -> &'static str {
     }
 }
 
+/// Is it a message that belongs to no transaction?
+fn is_outside(change: &Change) -> bool {
+    change.operation == Operation::Message && change.transaction.id == 0
+}
+
 /// The text of a JSON array of two: the commit's address and the change's own.
 fn write_sequence(out: &mut Vec<u8>, change: &Change) {
-    if change.operation == Operation::Snapshot {
+    if change.operation == Operation::Snapshot || is_outside(change) {
         out.extend_from_slice(b"\"[null,");
     } else {
         json::token(out, format_args!("\"[\\\"{}\\\",", change.position.commit));

@@ -109,6 +109,29 @@ fn each_operation_has_its_envelope() {
 }
 
 #[test]
+fn a_message_has_an_envelope_of_its_own() {
+    let schema = Arc::new(TableSchema::of_messages("postgres"));
+    let content = Value::Bytes(Bytes::from_static(b"\x00hi"));
+    let row: Option<Row> = Some(Box::new([Value::text("orders"), content]));
+    let mut message = change(&schema, Operation::Message, None, row);
+    let expected = |source: String| {
+        format!(
+            r#"{{"op":"m","ts_ms":1700000001234,"source":{source},"transaction":null,"message":{{"prefix":"orders","content":"AGhp"}}}}"#
+        )
+    };
+    let nowhere = source("false", STREAMED)
+        .replace(r#""schema":"public","table":"users""#, r#""schema":"","table":"""#);
+    assert_eq!(envelope(&message), expected(nowhere));
+    assert_eq!(key(&message).as_deref(), Some(r#"{"prefix":"orders"}"#));
+    message.transaction = Arc::new(Transaction { id: 0, ..(*message.transaction).clone() });
+    let outside = source("false", r#"[null,\"24023128\"]"#).replace(
+        r#""schema":"public","table":"users","txId":555"#,
+        r#""schema":"","table":"","txId":null"#,
+    );
+    assert_eq!(envelope(&message), expected(outside));
+}
+
+#[test]
 fn rows_of_a_snapshot_say_so() {
     let users = users();
     let mut change = change(&users, Operation::Snapshot, None, row(1, Value::Null));

@@ -165,6 +165,7 @@ fn operation_code(operation: Operation) -> u8 {
         Operation::Update => 2,
         Operation::Delete => 3,
         Operation::Truncate => 4,
+        Operation::Message => 5,
     }
 }
 
@@ -175,6 +176,7 @@ fn operation_of(code: u8) -> Result<Operation, DecodeError> {
         2 => Operation::Update,
         3 => Operation::Delete,
         4 => Operation::Truncate,
+        5 => Operation::Message,
         tag => return Err(DecodeError::UnknownTag { what: "operation", tag }),
     })
 }

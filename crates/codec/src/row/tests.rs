@@ -72,6 +72,7 @@ fn change() -> impl Strategy<Value = Change> {
         Just(Operation::Update),
         Just(Operation::Delete),
         Just(Operation::Truncate),
+        Just(Operation::Message),
     ];
     let row = |n| proptest::option::of(proptest::collection::vec(value(), n));
     let rows = (0..8_usize).prop_flat_map(move |n| (Just(n), row(n), row(n)));

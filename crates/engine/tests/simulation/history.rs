@@ -40,6 +40,7 @@ impl History {
         let mut schemas: Vec<Arc<TableSchema>> =
             (0..shape.tables).map(|table| schema(table, 0)).collect();
         let mut versions = vec![0_u64; schemas.len()];
+        let messages = Arc::new(TableSchema::of_messages("test"));
         let mut changes = Vec::new();
         for commit in 1..=shape.transactions {
             let table_changed = dice.percent(4);
@@ -55,9 +56,10 @@ impl History {
             let count = if dice.percent(3) { dice.pick(20..60) } else { dice.pick(1..5) };
             for ordinal in 1..=count {
                 let schema = &schemas[dice.pick(0..shape.tables) as usize];
-                let mut change = generate_change(schema, shape, dice);
+                let mut change = generate_change(schema, &messages, shape, dice);
                 if of_snapshot {
                     let key = dice.pick(0..shape.keys) as i64;
+                    change.schema = schema.clone();
                     change.operation = Operation::Snapshot;
                     change.before = None;
                     change.after = Some(generate_row(schema, key, false, dice));
@@ -100,15 +102,21 @@ fn schema(table: u64, version: u64) -> Arc<TableSchema> {
     })
 }
 
-fn generate_change(schema: &Arc<TableSchema>, shape: Shape, dice: &Dice) -> Change {
+fn generate_change(
+    table: &Arc<TableSchema>,
+    messages: &Arc<TableSchema>,
+    shape: Shape,
+    dice: &Dice,
+) -> Change {
     let key = dice.pick(0..shape.keys) as i64;
-    let row = |key: i64, absent: bool| generate_row(schema, key, absent, dice);
+    let row = |key: i64, absent: bool| generate_row(table, key, absent, dice);
+    let mut schema = table;
     let (operation, before, after) = match dice.pick(0..100) {
         0..30 => (Operation::Insert, None, Some(row(key, false))),
         30..60 => (Operation::Update, None, Some(row(key, false))),
         60..72 => {
             let mut after = row(key, false);
-            for (value, column) in after.iter_mut().zip(&schema.columns) {
+            for (value, column) in after.iter_mut().zip(&table.columns) {
                 if column.name != "id" && dice.percent(60) {
                     *value = Value::Unchanged;
                 }
@@ -120,6 +128,12 @@ fn generate_change(schema: &Arc<TableSchema>, shape: Shape, dice: &Dice) -> Chan
             (Operation::Update, Some(row(key, true)), Some(row(new, false)))
         }
         80..82 if shape.total_order => (Operation::Truncate, None, None),
+        82..86 => {
+            schema = messages;
+            let prefix = Value::text(["orders", "carts"][usize::from(dice.percent(50))]);
+            let content = Value::Bytes(Bytes::from(key.to_string()));
+            (Operation::Message, None, Some([prefix, content].into()))
+        }
         _ => (Operation::Delete, Some(row(key, true)), None),
     };
     Change {

@@ -22,6 +22,9 @@ pub(crate) struct Tables(BTreeMap<TableId, (Vec<String>, Rows)>);
 
 impl Tables {
     pub(crate) fn evolve(&mut self, schema: &TableSchema) {
+        if schema.table.is_messages() {
+            return;
+        }
         let (names, rows) = self.0.entry(schema.table.clone()).or_default();
         *names = schema.columns.iter().map(|column| column.name.clone()).collect();
         for row in rows.values_mut() {
@@ -33,9 +36,13 @@ impl Tables {
     }
 
     pub(crate) fn apply(&mut self, change: &Change) {
+        if change.operation == Operation::Message {
+            return;
+        }
         let (_, rows) = self.0.entry(change.schema.table.clone()).or_default();
         let old_key = change.before.as_ref().map(|row| key_of(&change.schema, row));
         match change.operation {
+            Operation::Message => {}
             Operation::Truncate => rows.clear(),
             Operation::Delete => {
                 rows.remove(&old_key.unwrap());

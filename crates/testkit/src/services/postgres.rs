@@ -84,6 +84,37 @@ impl Postgres {
         Ok(server)
     }
 
+    /// Starts a physical standby of a running server: a copy that follows it. `settings` are lines of
+    /// `postgresql.conf` that come last; a `primary_slot_name` must exist on the primary.
+    ///
+    /// # Errors
+    /// When the server cannot be copied or the copy does not start; holds the standby's log.
+    pub fn standby_of(primary: &Self, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let (binaries, account) = (primary.binaries.clone(), primary.account);
+        let port = Port::reserve()?;
+        let root = tempfile::Builder::new()
+            .prefix("cdc-test-postgres-")
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .tempdir_in("/tmp")
+            .context("create the standby's directory")?
+            .keep();
+        let watchdog = Mutex::new(Watchdog::over(&root)?);
+        let from = (primary.host(), primary.port());
+        cluster::copy(&root, (&binaries, account), from, port.number(), settings)?;
+        let server = Self {
+            binaries,
+            account,
+            root,
+            certificates: None,
+            port,
+            process: Mutex::new(None),
+            watchdog,
+            databases: AtomicU32::new(0),
+        };
+        server.start_again()?;
+        Ok(server)
+    }
+
     /// The server of this major that the whole test process shares.
     ///
     /// # Errors

@@ -1,9 +1,10 @@
 //! The slot and the publication, or whether they can be created.
 
+use super::standby;
 use crate::{
     config::Config,
     connection::bounded,
-    error::from_sql,
+    error::{self, from_sql},
     provision::{create_statement, look_at_publication},
     quote,
     schema::CatalogTable,
@@ -19,9 +20,16 @@ pub(super) async fn slot(
 ) -> Result<()> {
     let name = &config.slot_name;
     let Some(slot) = server::slot(config, client).await? else {
+        if server::in_recovery(config, client).await? {
+            let error = error::standby_without_slot(config);
+            findings.push(Finding::error(error.context, error.remedy.unwrap_or_default()));
+            return Ok(());
+        }
         findings.push(Finding::ok(format!("replication slot {name} will be created")));
         return Ok(());
     };
+    findings.extend(standby::copy(config, &slot));
+    standby::primary(config, client, &slot, findings).await?;
     let drop = format!("SELECT pg_drop_replication_slot('{name}');");
     findings.push(if !slot.is_ours(config) {
         Finding::error(

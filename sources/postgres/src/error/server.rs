@@ -156,7 +156,7 @@ fn by_message(config: &Config, doing: &str, error: &ServerError) -> Error {
         "55000"
             if error.message.contains("can no longer") || error.message.contains("invalidated") =>
         {
-            super::slot_lost(&config.slot_name)
+            super::slot_lost(&config.slot_name, None)
         }
         _ => by_class(config, doing, error),
     }

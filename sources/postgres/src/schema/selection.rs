@@ -110,8 +110,10 @@ impl Part {
     }
 }
 
+/// Does the name match, with `*` for any text and `?` for one character?
+///
 /// Goes back to the last `*` only, so it never takes more than pattern times name steps.
-fn glob(pattern: &[char], name: &[char]) -> bool {
+pub(crate) fn glob(pattern: &[char], name: &[char]) -> bool {
     let (mut at_pattern, mut at_name) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while let Some(character) = name.get(at_name) {

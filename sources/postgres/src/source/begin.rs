@@ -26,11 +26,12 @@ pub(super) enum Begin {
     Idle,
 }
 
-/// Decides. `fresh` says that this process has taken no snapshot yet.
+/// Decides. `left` is where the server left the timeline that was captured, when it did. `fresh` says
+/// that this process has taken no snapshot yet.
 pub(super) fn decide(
     config: &Config,
     resume: Option<&Resume>,
-    system: &System,
+    (system, left): (&System, Option<Lsn>),
     slot: Option<&Slot>,
     fresh: bool,
 ) -> Result<Begin> {
@@ -40,6 +41,12 @@ pub(super) fn decide(
         }
         if resume.lsn > system.position {
             return Err(error::server_behind(config, system.position, resume.lsn));
+        }
+        if resume.timeline > system.timeline {
+            return Err(error::old_timeline(config, system.timeline, resume.timeline));
+        }
+        if let Some(left) = left.filter(|left| resume.has_passed(*left)) {
+            return Err(error::timeline_left(config, resume.timeline, left, resume.lsn));
         }
     }
     let mode = config.snapshot_mode;
@@ -63,8 +70,11 @@ pub(super) fn decide(
     if !slot.is_ours(config) {
         return Err(error::slot_foreign(name, &slot.plugin, &slot.database));
     }
+    if slot.is_copy() {
+        return Err(error::slot_copy(config));
+    }
     if slot.is_lost() {
-        return again(error::slot_lost(name));
+        return again(error::slot_lost(name, slot.invalidation.as_deref()));
     }
     match resume {
         Some(resume) if resume.phase == Phase::Stream => {
@@ -111,6 +121,10 @@ mod tests {
             confirmed: Lsn(confirmed),
             holder: None,
             wal_status: "reserved".to_owned(),
+            invalidation: None,
+            failover: Some(true),
+            synced: false,
+            in_recovery: false,
         }
     }
 
@@ -122,7 +136,7 @@ mod tests {
             slot: "cdc_slot".to_owned(),
             lsn: Lsn(lsn),
             ordinal: 4,
-            backend: None,
+            session: None,
             backfill: None,
         }
     }
@@ -137,8 +151,9 @@ mod tests {
 
     #[test]
     fn the_first_start_reads_rows_unless_told_otherwise() {
-        let first =
-            |mode| decide(&config(mode), None, &system(100), Some(&slot(50)), true).unwrap();
+        let first = |mode| {
+            decide(&config(mode), None, (&system(100), None), Some(&slot(50)), true).unwrap()
+        };
         for mode in [SnapshotMode::Initial, SnapshotMode::WhenNeeded, SnapshotMode::Always] {
             assert_eq!(first(mode), SNAPSHOT);
         }
@@ -146,7 +161,7 @@ mod tests {
             assert_eq!(first(mode), Begin::Stream { from: Lsn(50), ordinal: 0, recorded: Lsn(50) });
         }
         let only = config(SnapshotMode::InitialOnly);
-        assert_eq!(decide(&only, None, &system(100), None, true).unwrap(), SNAPSHOT);
+        assert_eq!(decide(&only, None, (&system(100), None), None, true).unwrap(), SNAPSHOT);
     }
 
     #[test]
@@ -154,11 +169,13 @@ mod tests {
         let state = resume(Phase::Stream, 70);
         let go_on = Begin::Stream { from: Lsn(70), ordinal: 4, recorded: Lsn(70) };
         for mode in [SnapshotMode::Initial, SnapshotMode::Never, SnapshotMode::WhenNeeded] {
-            let begin = decide(&config(mode), Some(&state), &system(100), Some(&slot(70)), true);
+            let begin =
+                decide(&config(mode), Some(&state), (&system(100), None), Some(&slot(70)), true);
             assert_eq!(begin.unwrap(), go_on);
         }
         let always = config(SnapshotMode::Always);
-        let begin = |fresh| decide(&always, Some(&state), &system(100), Some(&slot(70)), fresh);
+        let begin =
+            |fresh| decide(&always, Some(&state), (&system(100), None), Some(&slot(70)), fresh);
         assert_eq!(begin(true).unwrap(), AGAIN);
         assert_eq!(begin(false).unwrap(), go_on);
     }
@@ -167,12 +184,16 @@ mod tests {
     fn a_snapshot_that_was_cut_short_starts_over() {
         let state = resume(Phase::Snapshot, 70);
         for mode in [SnapshotMode::Initial, SnapshotMode::InitialOnly] {
-            let begin = decide(&config(mode), Some(&state), &system(100), Some(&slot(60)), true);
+            let begin =
+                decide(&config(mode), Some(&state), (&system(100), None), Some(&slot(60)), true);
             assert_eq!(begin.unwrap(), AGAIN);
         }
         let done = resume(Phase::Done, 70);
         let only = config(SnapshotMode::InitialOnly);
-        assert_eq!(decide(&only, Some(&done), &system(100), None, true).unwrap(), Begin::Idle);
+        assert_eq!(
+            decide(&only, Some(&done), (&system(100), None), None, true).unwrap(),
+            Begin::Idle
+        );
     }
 
     #[test]
@@ -185,8 +206,9 @@ mod tests {
             (Some(slot(71)), "CDC-1017", AGAIN),
         ];
         for (slot, expected, again) in cases {
-            let begin =
-                |mode| decide(&config(mode), Some(&state), &system(100), slot.as_ref(), true);
+            let begin = |mode| {
+                decide(&config(mode), Some(&state), (&system(100), None), slot.as_ref(), true)
+            };
             assert_eq!(code(begin(SnapshotMode::Initial)), expected);
             assert_eq!(code(begin(SnapshotMode::Never)), expected);
             assert_eq!(begin(SnapshotMode::WhenNeeded).unwrap(), again);
@@ -200,16 +222,48 @@ mod tests {
         let cases = [(other, "CDC-1018"), (system(69), "CDC-1019")];
         for (system, expected) in cases {
             for mode in [SnapshotMode::Initial, SnapshotMode::WhenNeeded, SnapshotMode::Always] {
-                let begin = decide(&config(mode), Some(&state), &system, Some(&slot(60)), true);
+                let begin =
+                    decide(&config(mode), Some(&state), (&system, None), Some(&slot(60)), true);
                 assert_eq!(code(begin), expected);
             }
         }
     }
 
     #[test]
+    fn a_promoted_standby_must_have_had_everything_that_was_captured() {
+        let promoted = System { timeline: 2, ..system(100) };
+        let config = config(SnapshotMode::WhenNeeded);
+        let begin = |state: &Resume, left| {
+            decide(&config, Some(state), (&promoted, Some(Lsn(left))), Some(&slot(60)), true)
+        };
+        let state = Resume { ordinal: 0, ..resume(Phase::Stream, 70) };
+        let go_on = Begin::Stream { from: Lsn(70), ordinal: 0, recorded: Lsn(70) };
+        assert_eq!(begin(&state, 70).unwrap(), go_on);
+        assert_eq!(code(begin(&state, 69)), "CDC-1019");
+        // The transaction that commits at 70 was captured in part, and is another one there.
+        assert_eq!(code(begin(&resume(Phase::Stream, 70), 70)), "CDC-1019");
+        let after = Resume { timeline: 3, ..state };
+        let former = decide(&config, Some(&after), (&promoted, None), Some(&slot(60)), true);
+        assert_eq!(code(former), "CDC-1019");
+    }
+
+    #[test]
+    fn a_copy_of_a_slot_waits_for_the_promotion() {
+        let copy = Slot { synced: true, in_recovery: true, ..slot(60) };
+        let state = resume(Phase::Stream, 70);
+        let begin = |slot: &Slot| {
+            let config = config(SnapshotMode::WhenNeeded);
+            decide(&config, Some(&state), (&system(100), None), Some(slot), true)
+        };
+        let error = begin(&copy).unwrap_err();
+        assert_eq!((error.code, error.retry), ("CDC-1040", cdc_core::Retry::Backoff));
+        begin(&Slot { in_recovery: false, ..copy }).unwrap();
+    }
+
+    #[test]
     fn somebody_elses_slot_is_left_alone() {
         let foreign = Slot { plugin: "wal2json".to_owned(), ..slot(1) };
-        let begin = |mode| decide(&config(mode), None, &system(100), Some(&foreign), true);
+        let begin = |mode| decide(&config(mode), None, (&system(100), None), Some(&foreign), true);
         assert_eq!(code(begin(SnapshotMode::Initial)), "CDC-1015");
         assert_eq!(code(begin(SnapshotMode::WhenNeeded)), "CDC-1015");
     }

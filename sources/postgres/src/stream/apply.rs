@@ -15,7 +15,7 @@ use bytes::Bytes;
 use cdc_core::{Operation, Result};
 use std::sync::Arc;
 
-fn out_of_order(_: OutOfOrder) -> cdc_core::Error {
+pub(super) fn out_of_order(_: OutOfOrder) -> cdc_core::Error {
     error::protocol(Malformed::new("a change or an end outside of a transaction"))
 }
 
@@ -32,26 +32,9 @@ impl Follower<'_> {
             Message::Begin(begin) => self.gathered.begin(begin).map_err(out_of_order),
             Message::Commit(commit) => self.gathered.commit(commit).map_err(out_of_order),
             Message::Truncate { relations } => self.truncate(&relations, at),
+            Message::Logical(message) => self.logical(&message, frame),
             // Announced tables are looked up elsewhere; the others are of no concern to rows.
             Message::Relation(_) | Message::Type | Message::Origin => Ok(()),
-            Message::Logical(message) => {
-                self.watermark(&message, frame);
-                Ok(())
-            }
-        }
-    }
-
-    /// Notes a message that tells where a chunk of the copy belongs.
-    fn watermark(&mut self, message: &LogicalMessage, frame: &Bytes) {
-        let text = |range: &std::ops::Range<usize>| {
-            frame.get(range.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok())
-        };
-        if let Some(backfill) = self.backfill.as_mut()
-            && message.transactional
-            && text(&message.prefix) == Some(WATERMARK)
-            && let Some(content) = text(&message.content)
-        {
-            backfill.watermark(content);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Gathers changes into batches, and knows which of them ends its transaction.
 
+use super::messages::lone_commit;
 use crate::{
     position::Lsn,
     protocol::{Begin, Commit},
@@ -76,7 +77,16 @@ pub(crate) struct RowChange {
     pub(crate) address: Lsn,
 }
 
-/// A change arrived outside of a transaction.
+/// A message that belongs to no transaction.
+pub(super) struct LoneMessage {
+    pub(super) schema: Arc<TableSchema>,
+    pub(super) row: Row,
+    /// Address behind it.
+    pub(super) end: Lsn,
+    pub(super) received_at: Timestamp,
+}
+
+/// A change arrived outside of a transaction, or a lone message inside of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OutOfOrder;
 
@@ -137,6 +147,32 @@ impl Gathered {
         self.release_held(resume, false);
         self.bytes += change.size_bytes();
         self.held = Some(change);
+        Ok(())
+    }
+
+    /// Adds a message that belongs to no transaction. It is whole in itself.
+    pub(super) fn lone(&mut self, message: LoneMessage) -> Result<(), OutOfOrder> {
+        if self.open.is_some() {
+            return Err(OutOfOrder);
+        }
+        self.complete = self.complete.max(message.end);
+        let position = Position::new(lone_commit(message.end), 1);
+        if position <= self.skip_through {
+            return Ok(());
+        }
+        let change = Change {
+            schema: message.schema,
+            operation: Operation::Message,
+            before: None,
+            after: Some(message.row),
+            position,
+            log_address: message.end.0,
+            transaction: Arc::new(Transaction { id: 0, commit_time: message.received_at }),
+            ends_transaction: false,
+        };
+        self.bytes += change.size_bytes();
+        self.held = Some(change);
+        self.release_held(message.end, true);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use super::{
     batch::{Gathered, Taken},
+    messages::Messages,
     pace::{GATHER, Pace},
     progress::{Confirmed, IDLE_AFTER, Rhythm},
     status::Reporter,
@@ -66,6 +67,7 @@ pub(crate) struct Follower<'a> {
     pub(super) tables: &'a mut Tables,
     pub(super) backfill: &'a mut Option<Backfill>,
     pub(super) gathered: Gathered,
+    pub(super) messages: Messages,
     stream: ReplicationStream,
     resume: Resume,
     binary: bool,
@@ -98,6 +100,7 @@ impl<'a> Follower<'a> {
             tables,
             backfill: start.backfill,
             gathered: Gathered::new(from, start.skip_through),
+            messages: Messages::new(config),
             pace: Pace::new(now, stream.gathers()),
             stream,
             binary: start.binary,

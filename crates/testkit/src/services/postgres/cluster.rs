@@ -40,6 +40,41 @@ pub(super) fn create(
     Ok(certificates)
 }
 
+/// Copies a running server into a cluster below `root` that will follow it as a standby.
+pub(super) fn copy(
+    root: &Path,
+    (binaries, account): (&Binaries, Account),
+    (host, from): (&str, u16),
+    port: u16,
+    settings: &[(&str, &str)],
+) -> anyhow::Result<()> {
+    let data = root.join("data");
+    account.own(root)?;
+    let mut command = binaries.command("pg_basebackup");
+    command
+        .arg("-D")
+        .arg(&data)
+        .args(["-h", host, "-p", &from.to_string(), "-U", SUPERUSER])
+        .args(["-X", "stream", "-c", "fast", "--no-sync"])
+        .env("PGPASSWORD", PASSWORD)
+        .env("HOME", root);
+    account.apply(&mut command);
+    let output = command.output().context("run pg_basebackup")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "pg_basebackup: {}", said.trim());
+    let signal = data.join("standby.signal");
+    std::fs::write(&signal, "").context("write standby.signal")?;
+    account.own(&signal)?;
+    let primary = format!(
+        "host={host} port={from} user={SUPERUSER} password={PASSWORD} dbname=postgres application_name=standby"
+    );
+    let port = port.to_string();
+    let follows = [("port", port.as_str()), ("primary_conninfo", primary.as_str())];
+    let lines = follows.iter().chain(settings);
+    let text: String = lines.map(|(name, value)| setting(name, value)).collect();
+    append(&data.join("postgresql.conf"), &text)
+}
+
 /// Appends one setting to the configuration of the cluster in `data`.
 pub(super) fn append_setting(data: &Path, name: &str, value: &str) -> anyhow::Result<()> {
     append(&data.join("postgresql.conf"), &setting(name, value))

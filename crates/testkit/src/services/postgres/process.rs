@@ -107,7 +107,7 @@ fn is_ready(data: &Path, pid: u32) -> bool {
         return false;
     };
     text.lines().next().is_some_and(|line| line.trim() == pid.to_string())
-        && text.lines().nth(7).is_some_and(|line| line.trim() == "ready")
+        && text.lines().nth(7).is_some_and(|line| matches!(line.trim(), "ready" | "standby"))
 }
 
 fn signal(process: u32, signal: Signal) {
