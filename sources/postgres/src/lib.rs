@@ -22,6 +22,7 @@ mod server;
 pub mod snapshot;
 mod source;
 mod stream;
+mod verify;
 
 pub use config::{Config, SnapshotMode};
 pub use connector::Connector;
