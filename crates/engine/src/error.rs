@@ -59,3 +59,16 @@ pub(crate) fn other_log(position: Position) -> Error {
         "put the pipeline's log directory back, or start over with a new snapshot: `cdc undeploy`, then `cdc run`",
     )
 }
+
+/// Source and replica compute different hashes of one text by every method.
+pub(crate) fn no_common_hash() -> Error {
+    Error::new(
+        "CDC-4007",
+        Origin::Internal,
+        Retry::Never,
+        "source and replica compute different hashes of the same text, so that rows cannot be compared",
+    )
+    .with_remedy(
+        "compare the server_encoding of both databases: one of them cannot print what the other holds",
+    )
+}
