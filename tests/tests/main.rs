@@ -22,6 +22,8 @@ mod replay;
 mod deliver;
 // What a run tells about itself.
 mod observe;
+// Whether replicas are proved to be equal, and differences found.
+mod verify;
 // One sink's trouble is that sink's own.
 mod independent;
 // Encrypted connections and ways to log in.
