@@ -25,6 +25,7 @@ fn of<'v>(report: &'v Value, table: &str) -> &'v Value {
 /// Kind, key and columns of each difference, in an order of their own.
 fn differences(report: &Value, table: &str) -> Vec<(String, String, String)> {
     let found = of(report, table)["differences"].as_array().unwrap();
+    assert!(!found.is_empty(), "nothing differs in {}", of(report, table));
     let text = |value: &Value| value.to_string().replace('"', "");
     let mut found: Vec<(String, String, String)> =
         found.iter().map(|d| (text(&d["kind"]), text(&d["key"]), text(&d["columns"]))).collect();
@@ -285,7 +286,10 @@ async fn converted_filtered_and_partial_tables_are_compared_as_they_are_replicat
              INSERT INTO adopted VALUES (1, 1.0, '2024-01-01 00:00:00.123456Z', 'x', 7), (2, 2.345, NULL, NULL, NULL);
              CREATE TABLE filtered (id int PRIMARY KEY, open bool, secret text, k1 int);
              INSERT INTO filtered SELECT n, n % 2 = 0, 's', n FROM generate_series(1, 100) AS n;
-             CREATE PUBLICATION cdc_shop FOR TABLE adopted, filtered (id, open) WHERE (id > 10)
+             CREATE DOMAIN number AS bigint;
+             CREATE TABLE domains (a number, b text, v text, PRIMARY KEY (a, b));
+             INSERT INTO domains SELECT n, 'b', 'v' FROM generate_series(1, 50) AS n;
+             CREATE PUBLICATION cdc_shop FOR TABLE adopted, domains, filtered (id, open) WHERE (id > 10)
                WITH (publish_via_partition_root = true)",
         )
         .await
@@ -304,12 +308,17 @@ async fn converted_filtered_and_partial_tables_are_compared_as_they_are_replicat
     scene
         .target
         .batch_execute(
-            "UPDATE adopted SET n = 1.01 WHERE id = 1; DELETE FROM filtered WHERE id = 20",
+            "UPDATE adopted SET n = 1.01 WHERE id = 1; DELETE FROM filtered WHERE id = 20;
+             UPDATE domains SET v = '' WHERE a = 7",
         )
         .await
         .unwrap();
     let report = scene.cdc(&["verify", "--json"]).await.exits_with(3).json();
     assert_eq!(differences(&report, "public.adopted"), expected(&[("different", "{id:1}", "[n]")]));
+    assert_eq!(
+        differences(&report, "public.domains"),
+        expected(&[("different", "{a:7,b:b}", "[v]")])
+    );
     assert_eq!(differences(&report, "public.filtered"), expected(&[("missing", "{id:20}", "[]")]));
     running.stop().await.exits_with(0);
 }
@@ -333,5 +342,85 @@ async fn what_cannot_be_compared_is_said() {
     scene.target.batch_execute("DROP TABLE t").await.unwrap();
     let ended = scene.cdc(&["verify"]).await.exits_with(4);
     ended.mentions(&["the replica has no table public.t"]);
+    running.stop().await.exits_with(0);
+}
+
+async fn is_proved_and_refuted(scene: &Scene) {
+    scene
+        .source
+        .batch_execute(
+            "CREATE TABLE words (word text PRIMARY KEY, f float8, at timestamptz, n numeric(9,3));
+             INSERT INTO words SELECT 'größe ' || n, n / 7.0, timestamptz '2024-01-01Z' + n * interval '1 s', n
+               FROM generate_series(1, 3000) AS n;
+             CREATE TABLE bare (v text); ALTER TABLE bare REPLICA IDENTITY FULL;
+             INSERT INTO bare SELECT 'ä' FROM generate_series(1, 5)",
+        )
+        .await
+        .unwrap();
+    let mut running = scene.start();
+    running.follows().await;
+    scene.cdc(&["verify"]).await.exits_with(0).mentions(&["public.words  3,000"]);
+    let damage = "UPDATE words SET word = 'grösse 1' WHERE word = 'größe 1'; DELETE FROM bare
+                   WHERE ctid = (SELECT ctid FROM bare LIMIT 1)";
+    scene.target.batch_execute(damage).await.unwrap();
+    let report = scene.cdc(&["verify", "--json"]).await.exits_with(3).json();
+    assert_eq!(
+        differences(&report, "public.words"),
+        expected(&[("extra", "{word:grösse 1}", "[]"), ("missing", "{word:größe 1}", "[]")])
+    );
+    assert_eq!(of(&report, "public.bare")["missing"], 1, "{report}");
+    running.stop().await.exits_with(0);
+}
+
+#[tokio::test]
+async fn servers_of_different_versions_are_compared() {
+    let Some(target) = any_server() else { return };
+    let newest = Postgres::available().last().copied().unwrap();
+    let source = Postgres::shared(newest).unwrap();
+    let scene = Scene::between(source, target).await.with_replica(target);
+    is_proved_and_refuted(&scene).await;
+}
+
+#[tokio::test]
+async fn databases_of_different_encodings_are_compared() {
+    let Some(server) = any_server() else { return };
+    let mut scene = Scene::on(server).await;
+    let latin = format!("{}_latin", scene.target_database);
+    let create = format!("CREATE DATABASE {latin} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    scene.target.batch_execute(&create).await.unwrap();
+    scene.target = server.connect(&latin).await.unwrap();
+    scene.target_database = latin;
+    is_proved_and_refuted(&scene.with_replica(server)).await;
+}
+
+/// A row that never rests cannot be compared; it must not be called a difference, nor hide one.
+#[tokio::test]
+async fn a_row_that_never_rests_is_undecided() {
+    let Some(server) = any_server() else { return };
+    let scene = Scene::on(server).await.with_replica(server);
+    scene
+        .source
+        .batch_execute(
+            "CREATE TABLE counters (id int PRIMARY KEY, n bigint);
+             INSERT INTO counters SELECT n, 0 FROM generate_series(1, 100) AS n",
+        )
+        .await
+        .unwrap();
+    let mut running = scene.start();
+    running.follows().await;
+    compare::eventually_equal(&scene.source, &scene.target, &["public.counters"]).await;
+    let writer = server.connect(&scene.source_database).await.unwrap();
+    let counting = tokio::spawn(async move {
+        loop {
+            writer.batch_execute("UPDATE counters SET n = n + 1 WHERE id = 1").await.unwrap();
+        }
+    });
+    let report = scene.cdc(&["verify", "--json", "--attempts", "3"]).await.exits_with(4).json();
+    let counters = of(&report, "public.counters");
+    assert_eq!((&counters["undecided"], &counters["different"]), (&json!(1), &json!(0)));
+    scene.target.batch_execute("DELETE FROM counters WHERE id = 2").await.unwrap();
+    let report = scene.cdc(&["verify", "--json", "--attempts", "3"]).await.exits_with(3).json();
+    assert_eq!(differences(&report, "public.counters"), expected(&[("missing", "{id:2}", "[]")]));
+    counting.abort();
     running.stop().await.exits_with(0);
 }

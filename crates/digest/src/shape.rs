@@ -47,12 +47,6 @@ impl Cell {
         self
     }
 
-    /// Is it converted on the other side?
-    #[must_use]
-    pub fn is_converted(&self) -> bool {
-        self.compared_as.is_some()
-    }
-
     /// The text that both sides print.
     fn text(&self) -> String {
         let Self { name, declared, compared_as } = self;

@@ -1,6 +1,6 @@
 //! The engine's own errors.
 
-use cdc_core::{Error, Origin, Position, Retry, SchemaId};
+use cdc_core::{Error, Origin, Position, Retry, SchemaId, TableId};
 
 /// A newer start of the pipeline has taken over.
 pub(crate) fn fenced(what: &str, ours: u64, theirs: u64) -> Error {
@@ -71,4 +71,17 @@ pub(crate) fn no_common_hash() -> Error {
     .with_remedy(
         "compare the server_encoding of both databases: one of them cannot print what the other holds",
     )
+}
+
+/// A scan shows rows that a lookup by their keys does not find.
+pub(crate) fn not_findable(table: &TableId) -> Error {
+    Error::new(
+        "CDC-4008",
+        Origin::Internal,
+        Retry::AfterOperator,
+        format!("rows of {table} are not found by the printed values of their keys"),
+    )
+    .with_remedy(format!(
+        "REINDEX TABLE {table}; on both servers: an index may be damaged; else give the key's columns the same types on both"
+    ))
 }

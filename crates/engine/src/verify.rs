@@ -195,6 +195,10 @@ impl Verification<'_> {
             tokio::join!(biased; self.source.scan(of, ranges), self.replica.scan(of, ranges));
         ours.and(theirs)?;
         let found = merge::differing(&mut *self.source, &mut *self.replica).await?;
+        suspects::findable(&mut *self.source, of, &found.suspects, |suspect| suspect.source)
+            .await?;
+        suspects::findable(&mut *self.replica, of, &found.suspects, |suspect| suspect.replica)
+            .await?;
         self.source.end().await?;
         self.replica.end().await?;
         Ok(Covered::Yes(found))

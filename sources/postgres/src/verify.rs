@@ -12,7 +12,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use cdc_core::{
-    Position, Result, TableId,
+    DataType, Position, Result, TableId,
     verify::{
         Cells, Comparison, Digest, Key, Method, ReadLimits, Rows, Seen, SourceRows, SourceTable,
     },
@@ -62,8 +62,14 @@ impl TableRows {
             })
             .collect();
         let key: Vec<usize> = schema.key.iter().map(|at| usize::from(*at)).collect();
-        let converted = |at: &usize| cells.get(*at).is_none_or(Cell::is_converted);
-        let by_key = !key.is_empty() && !key.iter().any(converted);
+        let found = |at: &usize| {
+            let column = schema.columns.get(*at);
+            let kept_as = of.kept_as.get(*at).and_then(Option::as_deref);
+            column.is_some_and(|column| {
+                kept_as.is_none_or(|kept_as| keeps_every_value(&column.data_type, kept_as))
+            })
+        };
+        let by_key = !key.is_empty() && key.iter().all(found);
         Shape { relation, filter, cells, key, by_key }
     }
 
@@ -77,6 +83,20 @@ impl TableRows {
         let lists = schema::published(&self.client, name, version).await?;
         let tables = found.map(|publication| publication.tables).unwrap_or_default();
         Ok(Some(Publication { tables, lists }))
+    }
+}
+
+/// Does a key that was converted to another type, and back, find its row?
+fn keeps_every_value(data_type: &DataType, kept_as: &str) -> bool {
+    match data_type {
+        DataType::Int16 | DataType::Int32 | DataType::Int64 => {
+            matches!(kept_as, "smallint" | "integer" | "bigint" | "numeric" | "text")
+        }
+        DataType::Decimal { .. } => matches!(kept_as, "numeric" | "text"),
+        DataType::Uuid => matches!(kept_as, "uuid" | "text"),
+        DataType::Date => matches!(kept_as, "date" | "text"),
+        DataType::Text => matches!(kept_as, "text" | "character varying"),
+        _ => kept_as == "text",
     }
 }
 

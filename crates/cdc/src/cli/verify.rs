@@ -33,10 +33,10 @@ pub(super) struct Args {
     #[arg(long)]
     show_values: bool,
     /// How many differences of a table are listed; all are counted
-    #[arg(long, value_name = "COUNT", default_value_t = 20)]
-    limit: usize,
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(..=10_000))]
+    limit: u32,
     /// How long the sink may take to catch up with what was read from the source
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=86_400))]
     wait_seconds: u64,
     /// How often a row that differs is looked at again before it counts as undecided
     #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
@@ -54,7 +54,7 @@ impl Args {
         Limits {
             wait: Duration::from_secs(self.wait_seconds),
             attempts: self.attempts,
-            listed_max: self.limit,
+            listed_max: usize::try_from(self.limit).unwrap_or(usize::MAX),
             values: self.show_values,
         }
     }

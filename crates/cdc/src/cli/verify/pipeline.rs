@@ -9,32 +9,55 @@ use async_trait::async_trait;
 use cdc_core::Position;
 use cdc_engine::verify::{LogState, LogView, Report, Verdict};
 use serde_json::Value;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// A folder that nobody works in is not looked at again for so long: looking takes its lock for a
+/// moment, which must not come between a pipeline and its start.
+const ABSENT: Duration = Duration::from_secs(1);
+
+/// What was found when somebody looked last.
+#[derive(Default)]
+struct Last {
+    remote: Option<(String, Arc<Remote>)>,
+    absent_since: Option<Instant>,
+}
 
 /// The process that runs the pipeline on this machine, if there is one.
 pub(super) struct RunningPipeline<'a> {
     directory: &'a Directory,
     pipeline_id: &'a str,
     sink_id: &'a str,
-    /// Where it answered last.
-    remote: Mutex<Option<(String, Arc<Remote>)>>,
+    last: Mutex<Last>,
 }
 
 impl<'a> RunningPipeline<'a> {
     pub(super) fn new(settings: &'a Settings, sink_id: &'a str) -> Self {
         let (directory, pipeline_id) = (&settings.directory, settings.id());
-        Self { directory, pipeline_id, sink_id, remote: Mutex::new(None) }
+        Self { directory, pipeline_id, sink_id, last: Mutex::default() }
     }
 
     fn remote(&self) -> Option<Arc<Remote>> {
-        let Ok(Probe::Taken(Some(holder))) = self.directory.probe() else { return None };
-        let at = holder.http?;
-        let mut known = self.remote.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, remote)) = known.as_ref().filter(|(known, _)| *known == at) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.absent_since.is_some_and(|since| since.elapsed() < ABSENT) {
+            return None;
+        }
+        let holder = match self.directory.probe() {
+            Ok(Probe::Taken(holder)) => holder,
+            Ok(Probe::Free) | Err(_) => {
+                last.absent_since = Some(Instant::now());
+                None
+            }
+        };
+        let at = holder?.http?;
+        if let Some((_, remote)) = last.remote.as_ref().filter(|(known, _)| *known == at) {
             return Some(Arc::clone(remote));
         }
         let remote = Arc::new(Remote::new(at.clone()).ok()?);
-        *known = Some((at, Arc::clone(&remote)));
+        last.remote = Some((at, Arc::clone(&remote)));
         Some(remote)
     }
 
