@@ -381,16 +381,22 @@ async fn servers_of_different_versions_are_compared() {
     is_proved_and_refuted(&scene).await;
 }
 
-#[tokio::test]
-async fn databases_of_different_encodings_are_compared() {
+async fn is_compared_with_a_target_in(encoding: &str) {
     let Some(server) = any_server() else { return };
     let mut scene = Scene::on(server).await;
-    let latin = format!("{}_latin", scene.target_database);
-    let create = format!("CREATE DATABASE {latin} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    let other = format!("{}_{}", scene.target_database, encoding.to_lowercase());
+    let create =
+        format!("CREATE DATABASE {other} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0");
     scene.target.batch_execute(&create).await.unwrap();
-    scene.target = server.connect(&latin).await.unwrap();
-    scene.target_database = latin;
+    scene.target = server.connect(&other).await.unwrap();
+    scene.target_database = other;
     is_proved_and_refuted(&scene.with_replica(server)).await;
+}
+
+#[tokio::test]
+async fn databases_of_different_encodings_are_compared() {
+    is_compared_with_a_target_in("LATIN1").await;
+    is_compared_with_a_target_in("SQL_ASCII").await;
 }
 
 /// A row that never rests cannot be compared; it must not be called a difference, nor hide one.

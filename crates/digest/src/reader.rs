@@ -12,8 +12,9 @@ use tokio_postgres::{
 const ANSWER_GRACE: Duration = Duration::from_secs(30);
 /// Rows of a scan that are fetched at a time.
 const FETCHED_ROWS: u32 = 2_000;
-/// Holds a character that every encoding writes in its own way.
-const PROBE: &str = "SELECT E'cdc \\u00e9'::text AS probe";
+/// Holds a character that every encoding writes in its own way. Not as an escape: a database without
+/// an encoding (`SQL_ASCII`) refuses those, but takes the bytes.
+const PROBE: &str = "SELECT 'cdc é'::text AS probe";
 
 /// Why rows could not be read. Texts of errors about data may quote the data, so only the code of
 /// such an error is told.

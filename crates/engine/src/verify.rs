@@ -28,7 +28,7 @@ use self::{
     merge::Found,
 };
 use cdc_core::{
-    Error, Result,
+    Error, Result, TableSchema,
     verify::{Comparison, Digest, Kept, Method, ReplicaRows, SourceRows, SourceTable},
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -126,9 +126,9 @@ impl Verification<'_> {
             report.not_compared(why.clone());
             return Ok(());
         }
-        let kept_as = match self.replica.kept(&table.schema).await? {
-            Kept::As(kept_as) => kept_as,
-            Kept::Not(why) => {
+        let kept_as = match self.kept(&table.schema, coverage).await? {
+            Covered::Yes(Kept::As(kept_as)) => kept_as,
+            Covered::Yes(Kept::Not(why)) | Covered::No(why) => {
                 report.not_compared(why);
                 return Ok(());
             }
@@ -151,6 +151,25 @@ impl Verification<'_> {
         };
         report.truncated = found.truncated;
         self.judge(&of, found.suspects, coverage, report, told).await
+    }
+
+    /// How the replica keeps a table; what it has not made or altered yet is waited for.
+    async fn kept(
+        &mut self,
+        schema: &TableSchema,
+        coverage: &mut Coverage,
+    ) -> Result<Covered<Kept>> {
+        if let Kept::As(kept_as) = self.replica.kept(schema).await? {
+            return Ok(Covered::Yes(Kept::As(kept_as)));
+        }
+        let needed = self.source.begin().await?;
+        self.source.end().await?;
+        let covered = coverage.begin(&*self.source, &mut *self.replica, self.log, needed).await?;
+        if let Covered::No(behind) = covered {
+            return Ok(Covered::No(behind));
+        }
+        self.replica.end().await?;
+        Ok(Covered::Yes(self.replica.kept(schema).await?))
     }
 
     /// Hashes all ranges on both sides and returns those that are not the same.

@@ -7,7 +7,7 @@ use cdc_core::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Bytes of keys that are kept for a second look. What differs beyond that is told as "more".
-const SUSPECT_BYTES_MAX: usize = 32 * 1024 * 1024;
+const SUSPECT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What one side holds under one key; of a table without a key, all rows of one content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

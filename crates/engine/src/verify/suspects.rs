@@ -56,6 +56,7 @@ impl Verification<'_> {
         for suspect in &confirmed {
             report.count(&difference(of, suspect));
         }
+        confirmed.sort_by(|a, b| by_key(&a.key, &b.key));
         confirmed.truncate(self.limits.listed_max);
         let listed = confirmed.iter().map(|suspect| difference(of, suspect)).collect();
         report.differences = self.named(of, &confirmed, listed).await?;
@@ -140,6 +141,13 @@ fn decide(
         confirmed.push(suspect.clone());
     }
     !unchanged
+}
+
+/// The order in which people look for keys: numbers by their size.
+fn by_key(a: &Key, b: &Key) -> std::cmp::Ordering {
+    let number = |part: &Option<String>| part.as_ref()?.parse::<i128>().ok();
+    let parts = a.iter().zip(b).map(|(a, b)| number(a).cmp(&number(b)).then_with(|| a.cmp(b)));
+    parts.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
 }
 
 fn difference(of: &Comparison, suspect: &Suspect) -> Difference {

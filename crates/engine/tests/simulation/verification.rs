@@ -308,6 +308,9 @@ impl SourceRows for Side {
 #[async_trait]
 impl ReplicaRows for Side {
     async fn kept(&mut self, schema: &TableSchema) -> Result<Kept> {
+        if lock(&self.world).applied == 0 {
+            return Ok(Kept::Not("there is no such table yet".to_owned()));
+        }
         Ok(Kept::As(vec![None; schema.columns.len()]))
     }
 
@@ -455,6 +458,25 @@ async fn a_lookup_that_finds_nothing_proves_nothing() {
         assert!(report.tables[0].reason.as_ref().unwrap().contains("CDC-4008"), "{report:?}");
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_the_replica_has_not_made_yet_is_waited_for() {
+    for_seeds(true, async |seed, world| {
+        {
+            let mut world = lock(&world);
+            world.applied = 0;
+            world.replica.clear();
+        }
+        let report = verify(&world).await;
+        assert_eq!(report.verdict(), Verdict::Equal, "SEED={seed}: {report:?}");
+    })
+    .await;
+    let mut world = World::new(1, true);
+    (world.applied, world.follows) = (0, false);
+    world.replica.clear();
+    let report = verify(&Arc::new(Mutex::new(world))).await;
+    assert_eq!(report.verdict(), Verdict::NotCompared, "{report:?}");
 }
 
 /// The checks above have teeth: a checkpoint that is not stored with its rows is caught.
