@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::compare;
 use crate::load::{self, Load};
+use crate::process::eventually;
 use crate::scene::{Scene, any_server};
 
 /// A server that nobody else puts under load.
@@ -428,5 +429,30 @@ async fn a_row_that_never_rests_is_undecided() {
     let report = scene.cdc(&["verify", "--json", "--attempts", "3"]).await.exits_with(3).json();
     assert_eq!(differences(&report, "public.counters"), expected(&[("missing", "{id:2}", "[]")]));
     counting.abort();
+    running.stop().await.exits_with(0);
+}
+
+#[tokio::test]
+async fn a_table_whose_changes_are_set_aside_differs_and_says_why() {
+    let Some(server) = any_server() else { return };
+    let scene = Scene::on(server).await.with_replica(server);
+    let table =
+        "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'x'), (2, 'x')";
+    scene.source.batch_execute(table).await.unwrap();
+    let mut running = scene.start();
+    running.follows().await;
+    compare::eventually_equal(&scene.source, &scene.target, &["public.t"]).await;
+    scene.target.batch_execute("ALTER TABLE t ADD CHECK (v <> 'bad')").await.unwrap();
+    scene.source.batch_execute("UPDATE t SET v = 'bad' WHERE id = 2").await.unwrap();
+    eventually("the change is set aside", async || {
+        scene.cdc(&["status"]).await.said().contains("parked tables: public.t")
+    })
+    .await;
+    let ended = scene.cdc(&["verify"]).await.exits_with(3);
+    ended.mentions(&["different: id=2 in v", "its changes are set aside"]);
+    scene.target.batch_execute("ALTER TABLE t DROP CONSTRAINT t_v_check").await.unwrap();
+    scene.cdc(&["dead-letters retry", "--all"]).await.exits_with(0);
+    eventually("the change is delivered", async || scene.cdc(&["verify"]).await.code == Some(0))
+        .await;
     running.stop().await.exits_with(0);
 }
