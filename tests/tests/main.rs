@@ -24,6 +24,8 @@ mod deliver;
 mod messages;
 // What a run tells about itself.
 mod observe;
+// Whether replicas are proved to be equal, and differences found.
+mod verify;
 // One sink's trouble is that sink's own.
 mod independent;
 // Encrypted connections and ways to log in.

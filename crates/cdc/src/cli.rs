@@ -11,6 +11,7 @@ mod provision;
 mod run;
 mod status;
 mod validate;
+mod verify;
 
 use crate::{
     failure::{Failure, Outcome},
@@ -52,6 +53,8 @@ enum Command {
     Run(run::Args),
     /// Show the state of the source and every sink
     Status(Files),
+    /// Prove that replicas equal their source, while changes flow
+    Verify(verify::Args),
     /// Ask a running pipeline whether it is ready
     Health(PlatformArgs),
     /// Show changes as they arrive in the log
@@ -122,6 +125,7 @@ fn run(command: Command, manner: &Manner) -> Outcome {
             Command::Undeploy(files) => Box::pin(provision::undeploy(&files, manner)).await,
             Command::Run(args) => Box::pin(run::run(&args, manner)).await,
             Command::Status(files) => Box::pin(status::run(&files, manner)).await,
+            Command::Verify(args) => Box::pin(verify::run(&args, manner)).await,
             Command::Health(platform) => Box::pin(health::run(&platform, manner)).await,
             Command::Consume(args) => Box::pin(consume::run(&args, manner)).await,
             Command::DeadLetters(command) => Box::pin(dead_letters::run(command, manner)).await,

@@ -17,6 +17,10 @@ pub(crate) enum Failure {
     /// The command has printed what is wrong itself: a preflight with findings, a pipeline that is
     /// not ready.
     Told,
+    /// A replica is not as its source, and the command has listed how.
+    Differs,
+    /// A replica could not be compared with its source, and the command has said why.
+    NotCompared,
     /// Whoever read our output has gone away, which is no fault of anyone.
     OutputClosed,
 }
@@ -62,12 +66,15 @@ impl Failure {
             .into()
     }
 
-    /// What the process exits with: 0 for good, 1 when the thing failed, 2 for wrong use.
+    /// What the process exits with: 0 for good, 1 when the thing failed, 2 for wrong use; 3 for a
+    /// replica that differs, 4 for one that could not be compared.
     #[must_use]
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Usage(_) => 2,
             Self::Failed(_) | Self::Told => 1,
+            Self::Differs => 3,
+            Self::NotCompared => 4,
             Self::OutputClosed => 0,
         }
     }
@@ -80,7 +87,7 @@ impl Failure {
             Self::Usage(error) | Self::Failed(error) => {
                 Some(json!({ "errors": [Problem::from(&**error)] }))
             }
-            Self::Told | Self::OutputClosed => None,
+            Self::Told | Self::Differs | Self::NotCompared | Self::OutputClosed => None,
         }
     }
 }
@@ -91,7 +98,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::Usage(error) | Self::Failed(error) => show(error, f),
-            Self::Told | Self::OutputClosed => Ok(()),
+            Self::Told | Self::Differs | Self::NotCompared | Self::OutputClosed => Ok(()),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Connector factories: what the binary's one list of connectors holds.
 
-use crate::{Finding, Position, Result, Sink, Source, TableId};
+use crate::{
+    Finding, Position, Result, Sink, Source, TableId,
+    verify::{ReadLimits, ReplicaRows, SourceRows},
+};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -31,6 +34,16 @@ pub trait SinkConnector: Send + Sync + 'static {
 
     /// Opens a session. Called anew after every failure.
     async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>>;
+
+    /// Opens a reader of the rows that the sink keeps; `None` when it keeps none that could be compared
+    /// with those of the source.
+    async fn rows(
+        &self,
+        _context: &SinkContext,
+        _limits: ReadLimits,
+    ) -> Result<Option<Box<dyn ReplicaRows>>> {
+        Ok(None)
+    }
 }
 
 /// A table that a source would capture, as its preflight saw it.
@@ -66,6 +79,11 @@ pub trait SourceConnector: Send + Sync + 'static {
 
     /// Everything committed before this call lies below the returned position.
     async fn current_position(&self) -> Result<Position>;
+
+    /// Opens a reader of the captured rows; `None` when this source cannot be compared with replicas.
+    async fn rows(&self, _limits: ReadLimits) -> Result<Option<Box<dyn SourceRows>>> {
+        Ok(None)
+    }
 }
 
 /// A shared sink connector.

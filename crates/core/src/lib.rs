@@ -23,6 +23,7 @@ pub mod store;
 pub mod transform;
 pub mod transport;
 pub mod value;
+pub mod verify;
 
 pub use change::{Change, ChangeBatch, Operation, Transaction};
 pub use checkpoint::{Checkpoint, Place};

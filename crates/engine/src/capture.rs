@@ -182,6 +182,8 @@ async fn follow_status(shared: &Shared, mut seen: watch::Receiver<SourceStatus>)
 /// A batch that the log has accepted.
 struct Accepted {
     end: Position,
+    /// Of the last change.
+    newest: Option<Position>,
     resume: Bytes,
     changes: u64,
     complete: bool,
@@ -192,6 +194,7 @@ struct Accepted {
 /// The batch is durable.
 struct Durable {
     progress: CaptureProgress,
+    newest: Option<Position>,
     changes: u64,
     complete: bool,
     ends: Vec<(TopicPartition, Offset)>,
@@ -204,7 +207,8 @@ impl Accepted {
             ends.push((partition, receipt.0.await.map_err(|_| error::receipt_lost())??));
         }
         let progress = CaptureProgress { position: self.end, resume: self.resume };
-        Ok(Durable { progress, changes: self.changes, complete: self.complete, ends })
+        let Self { newest, changes, complete, .. } = self;
+        Ok(Durable { progress, newest, changes, complete, ends })
     }
 }
 
@@ -252,8 +256,9 @@ impl Forward<'_> {
             receipts.push((partition, receipt));
         }
         let changes = batch.changes.len() as u64;
+        let newest = batch.changes.last().map(|change| change.position);
         let (end, resume, complete) = (batch.end, batch.resume, batch.complete);
-        Ok(Accepted { end, resume, changes, complete, receipts, _permit: permit })
+        Ok(Accepted { end, newest, resume, changes, complete, receipts, _permit: permit })
     }
 
     async fn note(&mut self, durable: Durable) -> Result<()> {
@@ -262,9 +267,16 @@ impl Forward<'_> {
             self.shared.currency.captured(durable.progress.position);
         }
         *self.moved |= durable.changes > 0;
-        if let Some((_, end)) = durable.ends.last() {
-            self.shared.update(|status| status.transport.end_offset = end.0);
-        }
+        self.shared.update(|status| {
+            let log = &mut status.transport;
+            if let Some((_, end)) = durable.ends.last() {
+                log.end_offset = end.0;
+            }
+            log.newest_position = log.newest_position.max(durable.newest);
+            if !durable.of_snapshot {
+                log.captured_position = Some(durable.progress.position);
+            }
+        });
         if self.shared.spec.sinks.is_empty() {
             for (partition, end) in &durable.ends {
                 self.shared.spec.transport.release(partition, *end).await?;

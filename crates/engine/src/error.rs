@@ -1,6 +1,6 @@
 //! The engine's own errors.
 
-use cdc_core::{Error, Origin, Position, Retry, SchemaId};
+use cdc_core::{Error, Origin, Position, Retry, SchemaId, TableId};
 
 /// A newer start of the pipeline has taken over.
 pub(crate) fn fenced(what: &str, ours: u64, theirs: u64) -> Error {
@@ -58,4 +58,30 @@ pub(crate) fn other_log(position: Position) -> Error {
     Error::new("CDC-4006", Origin::Transport, Retry::AfterOperator, context).with_remedy(
         "put the pipeline's log directory back, or start over with a new snapshot: `cdc undeploy`, then `cdc run`",
     )
+}
+
+/// Source and replica compute different hashes of one text by every method.
+pub(crate) fn no_common_hash() -> Error {
+    Error::new(
+        "CDC-4007",
+        Origin::Internal,
+        Retry::Never,
+        "source and replica compute different hashes of the same text, so that rows cannot be compared",
+    )
+    .with_remedy(
+        "compare the server_encoding of both databases: one of them cannot print what the other holds",
+    )
+}
+
+/// A scan shows rows that a lookup by their keys does not find.
+pub(crate) fn not_findable(table: &TableId) -> Error {
+    Error::new(
+        "CDC-4008",
+        Origin::Internal,
+        Retry::AfterOperator,
+        format!("rows of {table} are not found by the printed values of their keys"),
+    )
+    .with_remedy(format!(
+        "REINDEX TABLE {table}; on both servers: an index may be damaged; else give the key's columns the same types on both"
+    ))
 }

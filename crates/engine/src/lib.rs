@@ -26,6 +26,7 @@ mod route;
 mod spec;
 mod status;
 mod supervise;
+pub mod verify;
 
 pub use pipeline::run;
 pub use spec::{OnRejected, PipelineSpec, SinkSpec, Until};

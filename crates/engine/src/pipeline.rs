@@ -166,8 +166,14 @@ fn first_status(spec: &PipelineSpec, epoch: u64, started_at_ms: u64) -> Pipeline
 async fn follow_transport(shared: Arc<Shared>, stop: CancellationToken) -> Result<()> {
     let transport = &shared.spec.transport;
     let mut condition = transport.condition();
-    let end = transport.end(&transport.partition_of("", &[])).await?;
-    shared.update(|status| status.transport.end_offset = status.transport.end_offset.max(end.0));
+    let partition = transport.partition_of("", &[]);
+    let end = transport.end(&partition).await?;
+    let newest = transport.newest(&partition).await?;
+    shared.update(|status| {
+        let log = &mut status.transport;
+        log.end_offset = log.end_offset.max(end.0);
+        log.newest_position = log.newest_position.max(newest);
+    });
     loop {
         let paused = match &*condition.borrow_and_update() {
             Condition::Writable => None,

@@ -1,6 +1,9 @@
 //! What a running pipeline says about itself; the JSON is part of the HTTP and command-line contract.
 
-use cdc_core::status::{ConnectorState, Problem, SinkStatus, SourceStatus};
+use cdc_core::{
+    Position,
+    status::{ConnectorState, Problem, SinkStatus, SourceStatus},
+};
 use serde::Serialize;
 
 /// A pipeline and its parts.
@@ -27,6 +30,12 @@ pub struct PipelineStatus {
 pub struct TransportStatus {
     /// Records appended since the log began.
     pub end_offset: u64,
+    /// Everything that was committed up to here and is captured is in the log; `None` until the source
+    /// has told so.
+    pub captured_position: Option<Position>,
+    /// Newest position that a record of the log has; `None` while that is not known. A sink that has
+    /// committed it has everything up to `captured_position`.
+    pub newest_position: Option<Position>,
     /// Why appends wait, while they do: a full disk, retention at stake.
     pub paused: Option<String>,
 }

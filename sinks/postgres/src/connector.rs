@@ -1,10 +1,11 @@
 //! Opens and checks sinks of one configuration.
 
-use crate::{Config, Mode, check, error, events::Events, replica::Replica};
+use crate::{Config, Mode, check, error, events::Events, replica::Replica, verify::TableRows};
 use async_trait::async_trait;
 use cdc_core::{
     Finding, Result, Sink,
     catalog::{CapturedTable, SinkConnector, SinkContext},
+    verify::{ReadLimits, ReplicaRows},
 };
 use std::sync::Arc;
 
@@ -41,6 +42,19 @@ impl SinkConnector for Connector {
         Ok(match config.mode() {
             Mode::Replica => Box::new(Replica::open(config, context).await?),
             Mode::Events => Box::new(Events::open(config, context).await?),
+        })
+    }
+
+    async fn rows(
+        &self,
+        context: &SinkContext,
+        limits: ReadLimits,
+    ) -> Result<Option<Box<dyn ReplicaRows>>> {
+        Ok(match self.config.mode() {
+            Mode::Replica => {
+                Some(Box::new(TableRows::open(Arc::clone(&self.config), context, limits).await?))
+            }
+            Mode::Events => None,
         })
     }
 }

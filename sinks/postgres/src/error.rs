@@ -136,6 +136,15 @@ pub(crate) fn contract(context: impl Into<String>) -> Error {
         .with_remedy("this is a defect of the program: please report it with the log around it")
 }
 
+/// Rows could not be read to be compared; `what` names the table.
+pub(crate) fn rows(what: &str, cause: cdc_digest::Error) -> Error {
+    sink("CDC-3015", Retry::Backoff, format!("{what} could not be read from the replica to be compared"))
+        .with_remedy(
+            "look up the SQLSTATE; for 57014 raise --statement-timeout-seconds, for 55P03 try again once nobody alters the table, for 42501 grant SELECT",
+        )
+        .with_source(cause)
+}
+
 /// Classifies what the server or the connection said. Texts of errors about data may quote the data,
 /// so of those only the names and the SQLSTATE are kept.
 pub(crate) fn from_postgres(doing: &str, error: tokio_postgres::Error) -> Error {

@@ -22,6 +22,7 @@ mod session;
 mod sql;
 mod state;
 mod table;
+mod verify;
 
 pub use config::{Config, Mode, TargetSchema};
 pub use connector::Connector;

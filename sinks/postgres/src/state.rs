@@ -68,6 +68,9 @@ const SAVE: &str = "
         RETURNING 1)
     SELECT 1 / count(*) FROM saved";
 
+const CHECKPOINT: &str = "SELECT checkpoint::text FROM cdc.checkpoints
+                           WHERE pipeline_id = $1 AND sink_id = $2";
+
 const LOAD_TABLE: &str = "SELECT table_schema::text, target_schema, target_table
                             FROM cdc.replica_tables
                            WHERE pipeline_id = $1 AND sink_id = $2
@@ -101,6 +104,26 @@ pub(crate) struct Claimed {
 pub(crate) struct Prepared {
     pub(crate) schema: TableSchema,
     pub(crate) target: TableId,
+}
+
+/// The checkpoint as it is stored, without claiming it; `None` before the first claim. Creates nothing.
+pub(crate) async fn stored_checkpoint(
+    connection: &Connection,
+    pipeline_id: &str,
+    sink_id: &str,
+) -> Result<Option<Checkpoint>> {
+    let doing = "reading cdc.checkpoints";
+    let read = |row: &Row| Ok((row.try_get::<_, bool>(0)?, row.try_get::<_, bool>(1)?));
+    let (complete, _) = connection.one(doing, EXISTS, &[], read).await?;
+    if !complete {
+        return Ok(None);
+    }
+    let parameters: [Parameter<'_>; 2] = [(&pipeline_id, Type::TEXT), (&sink_id, Type::TEXT)];
+    let read = |row: &Row| row.try_get::<_, String>(0);
+    let found: Vec<String> = connection.all(doing, CHECKPOINT, &parameters, read).await?;
+    let parse = |text: &String| serde_json::from_str(text);
+    let checkpoint = found.first().map(parse).transpose();
+    checkpoint.map_err(|cause| error::checkpoint_unreadable(sink_id, cause))
 }
 
 impl State {

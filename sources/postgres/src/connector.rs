@@ -8,11 +8,13 @@ use crate::{
     schema::Selection,
     server,
     source::{Memory, PostgresSource},
+    verify::TableRows,
 };
 use async_trait::async_trait;
 use cdc_core::{
     Finding, Position, Result, Source,
     catalog::{CapturedTable, SourceConnector},
+    verify::{ReadLimits, SourceRows},
 };
 use std::sync::Arc;
 
@@ -69,5 +71,10 @@ impl SourceConnector for Connector {
     async fn current_position(&self) -> Result<Position> {
         let client = connect_sql(&self.config).await?;
         Ok(server::current_position(&self.config, &client).await?.heartbeat())
+    }
+
+    async fn rows(&self, limits: ReadLimits) -> Result<Option<Box<dyn SourceRows>>> {
+        let (config, selection) = (Arc::clone(&self.config), Arc::clone(&self.selection));
+        Ok(Some(Box::new(TableRows::open(config, selection, limits).await?)))
     }
 }

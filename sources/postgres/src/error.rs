@@ -309,3 +309,12 @@ pub(crate) fn binding_failed(config: &Config, cause: io::Error) -> Error {
     )
     .with_source(cause)
 }
+
+/// Rows could not be read to be compared; `what` names the table.
+pub(crate) fn rows(what: &str, cause: cdc_digest::Error) -> Error {
+    backoff("CDC-1070", format!("{what} could not be read from the source to be compared"))
+        .with_remedy(
+            "look up the SQLSTATE; for 57014 raise --statement-timeout-seconds, for 55P03 try again once nobody alters the table, for 42501 grant SELECT",
+        )
+        .with_source(cause)
+}

@@ -24,6 +24,7 @@ mod server;
 pub mod snapshot;
 mod source;
 mod stream;
+mod verify;
 
 pub use backfill::Progress;
 pub use config::{Config, SnapshotMode};

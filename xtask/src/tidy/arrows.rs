@@ -25,7 +25,7 @@ pub(super) fn check(metadata: &Value) -> Vec<String> {
     findings
 }
 
-// cdc → server → engine → codec → core; connectors → {codec, columnar, tls} → core.
+// cdc → server → engine → codec → core; connectors → {codec, columnar, tls, digest} → core.
 fn is_allowed(from: &str, to: &str, only_in_tests: bool) -> bool {
     if only_in_tests && to == "cdc-testkit" {
         return from != "cdc-core";
@@ -36,10 +36,10 @@ fn is_allowed(from: &str, to: &str, only_in_tests: bool) -> bool {
         "cdc" => return to != "cdc-testkit",
         "cdc-core" => &[],
         "cdc-server" => &["cdc-engine", "cdc-codec", "cdc-core"],
-        "cdc-codec" | "cdc-state" | "cdc-tls" | "cdc-registry" => &["cdc-core"],
+        "cdc-codec" | "cdc-state" | "cdc-tls" | "cdc-digest" | "cdc-registry" => &["cdc-core"],
         "cdc-engine" | "cdc-testkit" | "cdc-columnar" => &["cdc-codec", "cdc-core"],
         connector if is_connector(connector) => {
-            &["cdc-core", "cdc-codec", "cdc-columnar", "cdc-tls"]
+            &["cdc-core", "cdc-codec", "cdc-columnar", "cdc-tls", "cdc-digest"]
         }
         _ => &[],
     };

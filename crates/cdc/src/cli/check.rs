@@ -88,9 +88,11 @@ fn of_failure(failure: &Failure) -> Finding {
         Failure::Usage(error) | Failure::Failed(error) => {
             Finding::error(error.context.clone(), error.remedy.clone().unwrap_or_default())
         }
-        Failure::Config(_) | Failure::Told | Failure::OutputClosed => {
-            Finding::error(failure.to_string(), "see above")
-        }
+        Failure::Config(_)
+        | Failure::Told
+        | Failure::Differs
+        | Failure::NotCompared
+        | Failure::OutputClosed => Finding::error(failure.to_string(), "see above"),
     }
 }
 

@@ -19,4 +19,5 @@ mod history; // what happens in the simulated database, and the source that tell
 mod ledger; // the simulated destinations, and what they may hold
 mod planted; // bugs of the parts around the engine, each of which must be caught
 mod scenarios; // worlds run for many seeds
+mod verification; // replicas compared with their sources while both go on
 mod world; // processes that start, crash and overlap until everything is delivered

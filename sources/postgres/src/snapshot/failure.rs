@@ -86,7 +86,7 @@ pub(crate) fn not_locked(error: Error) -> Error {
 pub(crate) fn lost_its_key(table: &TableId) -> Error {
     let name = crate::quote::table(table);
     operator(
-        "CDC-1070",
+        "CDC-1071",
         format!("{table} has lost its key while it was copied"),
         format!("ALTER TABLE {name} ADD PRIMARY KEY (…); the copy then goes on by itself"),
     )
