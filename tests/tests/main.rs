@@ -22,6 +22,8 @@ mod replay;
 mod deliver;
 // What a run tells about itself.
 mod observe;
+// Every type, at its extremes, on all ways.
+mod fidelity;
 // One sink's trouble is that sink's own.
 mod independent;
 // Encrypted connections and ways to log in.

@@ -6,3 +6,4 @@ pub mod faults;
 pub mod generate;
 pub mod memory;
 pub mod services;
+pub mod types;

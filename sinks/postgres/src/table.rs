@@ -10,7 +10,7 @@ use crate::{
     sql::{ident, qualified, text},
     state::State,
 };
-use cdc_core::{Column, Result, TableId, TableSchema};
+use cdc_core::{Column, DataType, Result, TableId, TableSchema};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -113,7 +113,14 @@ impl Preparer<'_> {
             return plain();
         }
         let (base, dimensions) = columns::strip_brackets(&column.native_type);
+        if columns::is_kept_as_text(base) {
+            return plain();
+        }
+        // A domain over an array of an enum has no brackets, and its name is not the enum's.
+        let is_array = matches!(column.data_type, DataType::Array(_));
         if let Some(labels) = columns::enum_labels(&column.data_type)
+            && is_array == (dimensions > 0)
+            && kinds.get(base) != Some(&TypeKind::Domain)
             && let Some(name) = columns::split_name(base)
         {
             let name = TableId::new(self.config.schema_of(&name.namespace), name.name);
