@@ -24,6 +24,8 @@ mod deliver;
 mod observe;
 // Every type, at its extremes, on all ways.
 mod fidelity;
+// Tables that change their shape under load.
+mod evolution;
 // One sink's trouble is that sink's own.
 mod independent;
 // Encrypted connections and ways to log in.

@@ -37,6 +37,10 @@ pub struct TableSchema {
     pub columns: Vec<Column>,
     /// Indexes into `columns` of what identifies a row, in the key's own order; empty without a key.
     pub key: Vec<u16>,
+    /// The number that the database knows the table by, whatever its name, until it is dropped;
+    /// `None` where it gives none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
 }
 
 impl TableSchema {
@@ -64,6 +68,14 @@ pub struct Column {
     pub native_type: String,
     /// May it hold NULL?
     pub nullable: bool,
+    /// The number that the table knows the column by, whatever its name, until it is dropped; `None`
+    /// where it gives none or where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
+    /// What rows hold that were there before the column, in the database's text form, where the
+    /// database gave them a value without writing them anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
 }
 
 /// What a column's values are to us; decides which [`Value`](crate::Value) they arrive as.

@@ -10,6 +10,7 @@ mod catalog;
 mod data_type;
 mod failure;
 mod load;
+mod numbering;
 mod publication;
 mod relation;
 mod selection;

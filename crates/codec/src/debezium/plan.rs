@@ -183,6 +183,7 @@ mod tests {
                 nullable: true,
             }],
             key: Vec::new(),
+            number: None,
         })
     }
 

@@ -233,6 +233,7 @@ mod tests {
             dialect: "postgres".to_owned(),
             columns: Vec::new(),
             key: Vec::new(),
+            number: None,
         })
     }
 
