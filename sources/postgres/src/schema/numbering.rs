@@ -2,6 +2,8 @@
 
 use super::{CatalogColumn, CatalogTable, Generated};
 use crate::protocol::Relation;
+use cdc_core::{Column, TableSchema};
+use std::collections::BTreeSet;
 
 /// The catalog's column for each column of a message; `None` where that is not certain.
 ///
@@ -46,6 +48,27 @@ pub(super) fn columns_of<'a>(
         (last, unnamed) = (named.attnum, 0);
     }
     found
+}
+
+/// Gives columns whose number is not known the one that they had before.
+///
+/// A row that was written just before columns were renamed is described after it: what the catalog says
+/// by then does not fit, but what was known of the table does.
+pub(crate) fn remember(schema: &mut TableSchema, before: &TableSchema) {
+    if schema.number != before.number {
+        return;
+    }
+    let taken: BTreeSet<u32> = schema.columns.iter().filter_map(|column| column.number).collect();
+    for column in schema.columns.iter_mut().filter(|column| column.number.is_none()) {
+        let same =
+            |known: &&Column| known.name == column.name && known.native_type == column.native_type;
+        let known = before.columns.iter().find(same);
+        if let Some(known) = known.filter(|known| known.number.is_some_and(|n| !taken.contains(&n)))
+        {
+            column.number = known.number;
+            column.missing.clone_from(&known.missing);
+        }
+    }
 }
 
 /// Columns that the message does not name although the server would send them.
@@ -107,6 +130,35 @@ mod tests {
         let found: Vec<i16> =
             found.into_iter().map(|column| column.map_or(0, |column| column.attnum)).collect();
         assert_eq!(found, expected, "{sent:?} in {catalog:?}");
+    }
+
+    fn schema(columns: &[(Option<u32>, &str)]) -> TableSchema {
+        let column = |(number, name): &(Option<u32>, &str)| Column {
+            name: (*name).to_owned(),
+            data_type: cdc_core::DataType::Int32,
+            native_type: "integer".to_owned(),
+            nullable: true,
+            number: *number,
+            missing: None,
+        };
+        TableSchema {
+            table: TableId::new("public", "t"),
+            dialect: "postgres".to_owned(),
+            columns: columns.iter().map(column).collect(),
+            key: Vec::new(),
+            number: Some(1),
+        }
+    }
+
+    #[test]
+    fn a_number_that_was_known_is_remembered_unless_another_column_has_it() {
+        let before = schema(&[(Some(1), "a"), (Some(2), "b")]);
+        let mut unsure = schema(&[(None, "a"), (None, "b")]);
+        remember(&mut unsure, &before);
+        assert_eq!(unsure, before);
+        let mut renamed = schema(&[(Some(2), "c"), (None, "b"), (None, "d")]);
+        remember(&mut renamed, &before);
+        assert_eq!(renamed, schema(&[(Some(2), "c"), (None, "b"), (None, "d")]));
     }
 
     #[test]

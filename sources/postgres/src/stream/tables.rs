@@ -76,7 +76,10 @@ impl Tables {
             self.known.insert(relation.oid, Table::Ignored);
             return Ok(true);
         }
-        let resolved = self.resolve(&relation).await?;
+        let mut resolved = self.resolve(&relation).await?;
+        if let Some(before) = self.schemas.get(&id) {
+            schema::remember(Arc::make_mut(&mut resolved.schema), before);
+        }
         let binary = resolved.decoder.binary_decodable();
         let schema = match self.schemas.get(&id) {
             Some(before) if **before == *resolved.schema => Arc::clone(before),
