@@ -395,3 +395,26 @@ async fn other_supported_majors_behave_the_same_where_they_are_installed() {
         }
     }
 }
+
+/// The names in backticks that begin the lines of the tables in `TYPES.md`.
+fn documented() -> std::collections::BTreeSet<&'static str> {
+    let lines = include_str!("../TYPES.md").lines().filter(|line| line.starts_with("| `"));
+    let cells = lines.filter_map(|line| line.split('|').nth(1));
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect()
+}
+
+#[tokio::test]
+async fn every_built_in_type_is_in_the_documentation() {
+    let documented = documented();
+    for server in crate::harness::servers() {
+        let client = server.connect("postgres").await.unwrap();
+        let sql = "SELECT typname::text FROM pg_type WHERE typnamespace = 'pg_catalog'::regnamespace
+                   AND typtype NOT IN ('c', 'p') AND typcategory <> 'A'";
+        let rows = client.query(sql, &[]).await.unwrap();
+        let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        assert!(names.len() > 80, "{names:?}");
+        let missing: Vec<&String> =
+            names.iter().filter(|name| !documented.contains(name.as_str())).collect();
+        assert_eq!(missing, [""; 0], "types that TYPES.md does not name");
+    }
+}

@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn a_name_that_another_column_got_since_is_not_believed() {
         check(&["a"], &[(1, "before"), (2, "a")], &[0]);
-        check(&["a", "b"], &[(1, "c"), (2, "b"), (3, "a")], &[0, 0]);
+        check(&["a", "b"], &[(1, "c"), (2, "b"), (3, "a")], &[1, 2]);
         // Two columns that exchanged their names.
         check(&["a", "b"], &[(1, "b"), (2, "a")], &[0, 0]);
     }
