@@ -27,6 +27,6 @@ pub use table_schema::{binary_decodable, table_schema};
 pub use type_catalog::{CatalogType, CompositeField, TypeCatalog, TypeKind};
 
 pub(crate) use failure::within;
-pub(crate) use numbering::remember;
+pub(crate) use load::column_numbers;
 pub(crate) use publication::{Published, published};
 pub(crate) use table_schema::decoder;

@@ -125,6 +125,16 @@ pub(super) async fn load_one(client: &Client, oid: u32) -> Result<Option<Catalog
     Ok(tables.pop())
 }
 
+/// The numbers of a table's columns, as they are now.
+pub(crate) async fn column_numbers(client: &Client, oid: u32) -> Result<Vec<i16>> {
+    const NUMBERS: &str = "
+        SELECT attnum FROM pg_attribute
+        WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
+    let doing = "read the numbers of a table's columns";
+    let rows = within(doing, client.query(NUMBERS, &[&oid])).await?;
+    within(doing, async { rows.iter().map(|row| row.try_get(0)).collect() }).await
+}
+
 /// A table before its columns are known.
 struct Listed {
     table: CatalogTable,

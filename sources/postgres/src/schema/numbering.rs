@@ -54,16 +54,22 @@ pub(super) fn columns_of<'a>(
 ///
 /// A row that was written just before columns were renamed is described after it: what the catalog says
 /// by then does not fit, but what was known of the table does.
-pub(crate) fn remember(schema: &mut TableSchema, before: &TableSchema) {
+///
+/// Only numbers that the table still has: one that is gone may belong to the column or to one that had
+/// its name before, and a replica would drop what it holds for the wrong one.
+pub(super) fn remember(schema: &mut TableSchema, before: &TableSchema, table: &CatalogTable) {
     if schema.number != before.number {
         return;
     }
+    let lives =
+        |number: u32| table.columns.iter().any(|known| u32::try_from(known.attnum) == Ok(number));
     let taken: BTreeSet<u32> = schema.columns.iter().filter_map(|column| column.number).collect();
     for column in schema.columns.iter_mut().filter(|column| column.number.is_none()) {
         let same =
             |known: &&Column| known.name == column.name && known.native_type == column.native_type;
         let known = before.columns.iter().find(same);
-        if let Some(known) = known.filter(|known| known.number.is_some_and(|n| !taken.contains(&n)))
+        if let Some(known) =
+            known.filter(|known| known.number.is_some_and(|n| lives(n) && !taken.contains(&n)))
         {
             column.number = known.number;
             column.missing.clone_from(&known.missing);
@@ -154,10 +160,14 @@ mod tests {
     fn a_number_that_was_known_is_remembered_unless_another_column_has_it() {
         let before = schema(&[(Some(1), "a"), (Some(2), "b")]);
         let mut unsure = schema(&[(None, "a"), (None, "b")]);
-        remember(&mut unsure, &before);
+        let swapped = table(&[(1, "b"), (2, "a")]);
+        remember(&mut unsure, &before, &swapped);
         assert_eq!(unsure, before);
+        let mut gone = schema(&[(Some(1), "a"), (None, "b")]);
+        remember(&mut gone, &before, &table(&[(1, "a"), (3, "b")]));
+        assert_eq!(gone, schema(&[(Some(1), "a"), (None, "b")]));
         let mut renamed = schema(&[(Some(2), "c"), (None, "b"), (None, "d")]);
-        remember(&mut renamed, &before);
+        remember(&mut renamed, &before, &swapped);
         assert_eq!(renamed, schema(&[(Some(2), "c"), (None, "b"), (None, "d")]));
     }
 

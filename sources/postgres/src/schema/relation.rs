@@ -63,11 +63,13 @@ fn agrees(relation: &Relation, table: &mut CatalogTable) -> bool {
 }
 
 /// Resolves a message by the catalog as it is now. Names, types and order come from the message;
-/// what the message does not say, and the catalog by now contradicts, is left at its widest.
+/// what the message does not say, and the catalog by now contradicts, is left at its widest or as it was
+/// `before`.
 pub async fn resolve_relation(
     client: &Client,
     relation: &Relation,
     types: &Arc<TypeCatalog>,
+    before: Option<&TableSchema>,
 ) -> Result<Resolved> {
     let table = load::load_one(client, relation.oid).await?;
     let oids: Vec<u32> = relation.columns.iter().map(|column| column.type_oid).collect();
@@ -80,7 +82,11 @@ pub async fn resolve_relation(
     let declared = |row: &tokio_postgres::Row| row.try_get::<_, Option<String>>(0);
     let declared: Vec<Option<String>> =
         within(doing, async { rows.iter().map(declared).collect() }).await?;
-    Ok(resolve(relation, table.as_ref(), &declared, &types))
+    let mut resolved = resolve(relation, table.as_ref(), &declared, &types);
+    if let (Some(before), Some(table)) = (before, &table) {
+        numbering::remember(Arc::make_mut(&mut resolved.schema), before, table);
+    }
+    Ok(resolved)
 }
 
 fn resolve(
