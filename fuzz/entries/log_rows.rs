@@ -63,11 +63,14 @@ fn schema() -> TableSchema {
         data_type,
         native_type: "any".to_owned(),
         nullable: true,
+        number: None,
+        missing: None,
     };
     TableSchema {
         table: TableId::new("public", "fuzzed"),
         dialect: "postgres".to_owned(),
         columns: types.into_iter().enumerate().map(column).collect(),
         key: vec![0],
+        number: None,
     }
 }

@@ -26,6 +26,10 @@ mod messages;
 mod observe;
 // Whether replicas are proved to be equal, and differences found.
 mod verify;
+// Every type, at its extremes, on all ways.
+mod fidelity;
+// Tables that change their shape under load.
+mod evolution;
 // One sink's trouble is that sink's own.
 mod independent;
 // Encrypted connections and ways to log in.

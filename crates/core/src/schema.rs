@@ -52,6 +52,10 @@ pub struct TableSchema {
     pub columns: Vec<Column>,
     /// Indexes into `columns` of what identifies a row, in the key's own order; empty without a key.
     pub key: Vec<u16>,
+    /// The number that the database knows the table by, whatever its name, until it is dropped;
+    /// `None` where it gives none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
 }
 
 impl TableSchema {
@@ -63,6 +67,8 @@ impl TableSchema {
             data_type,
             native_type: native_type.to_owned(),
             nullable: false,
+            number: None,
+            missing: None,
         };
         Self {
             table: TableId::messages(),
@@ -72,6 +78,7 @@ impl TableSchema {
                 column("content", DataType::Bytes, "bytea"),
             ],
             key: vec![0],
+            number: None,
         }
     }
 
@@ -99,6 +106,14 @@ pub struct Column {
     pub native_type: String,
     /// May it hold NULL?
     pub nullable: bool,
+    /// The number that the table knows the column by, whatever its name, until it is dropped; `None`
+    /// where it gives none or where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
+    /// What rows hold that were there before the column, in the database's text form, where the
+    /// database gave them a value without writing them anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
 }
 
 /// What a column's values are to us; decides which [`Value`](crate::Value) they arrive as.

@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use cdc_core::{
-    Error, Offset, Operation, Origin, Position, Result, Retry, SourceContext, TopicPartition,
+    Error, Offset, Origin, Position, Result, Retry, SourceContext, TopicPartition,
     channel::{BatchReceiver, BudgetedBatch, batch_channel},
     status::{ConnectorState, Problem, SourceStatus},
     store::CaptureProgress,
@@ -273,7 +273,7 @@ impl Forward<'_> {
                 log.end_offset = end.0;
             }
             log.newest_position = log.newest_position.max(durable.newest);
-            if !durable.of_snapshot {
+            if durable.complete {
                 log.captured_position = Some(durable.progress.position);
             }
         });

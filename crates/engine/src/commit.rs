@@ -108,7 +108,8 @@ mod tests {
     fn change(ordinal: u64, ends_transaction: bool) -> Change {
         let table = TableId::new("public", "t");
         let columns = Vec::new();
-        let schema = TableSchema { table, dialect: "test".into(), columns, key: Vec::new() };
+        let schema =
+            TableSchema { table, dialect: "test".into(), columns, key: Vec::new(), number: None };
         Change {
             schema: Arc::new(schema),
             operation: Operation::Insert,

@@ -61,7 +61,8 @@ mod tests {
     fn row(table: &str, operation: Operation) -> Delivered {
         let table = TableId::new("public", table);
         let columns = Vec::new();
-        let schema = TableSchema { table, dialect: "test".into(), columns, key: Vec::new() };
+        let schema =
+            TableSchema { table, dialect: "test".into(), columns, key: Vec::new(), number: None };
         let change = Change {
             schema: Arc::new(schema),
             operation,

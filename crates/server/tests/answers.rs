@@ -63,6 +63,7 @@ async fn schemas_are_had_by_number() {
         dialect: "postgres".to_owned(),
         columns: Vec::new(),
         key: Vec::new(),
+        number: None,
     };
     let SchemaId(id) = world.letters.register(&schema).await.unwrap();
     let path = "/api/v1/pipelines/shop/schemas";

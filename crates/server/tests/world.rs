@@ -89,6 +89,8 @@ pub(crate) fn letter(sink_id: &str, id: i64) -> DeadLetter {
         data_type,
         native_type: native_type.to_owned(),
         nullable: false,
+        number: None,
+        missing: None,
     };
     let schema = TableSchema {
         table: TableId::new("public", "users"),
@@ -98,6 +100,7 @@ pub(crate) fn letter(sink_id: &str, id: i64) -> DeadLetter {
             column("name", DataType::Text, "text"),
         ],
         key: vec![0],
+        number: None,
     };
     let position = Position::new(u128::try_from(id).expect("positive"), 1);
     let commit_time = Timestamp::from_micros(0);

@@ -65,6 +65,8 @@ impl Generator {
                     data_type: data_type.clone(),
                     native_type: (*native_type).to_owned(),
                     nullable: self.rng.random_bool(0.7),
+                    number: None,
+                    missing: None,
                 });
             }
         }
@@ -78,7 +80,14 @@ impl Generator {
         for (number, (data_type, native_type)) in value::catalogue().into_iter().enumerate() {
             let name = format!("c{number}");
             let native_type = native_type.to_owned();
-            columns.push(Column { name, data_type, native_type, nullable: true });
+            columns.push(Column {
+                name,
+                data_type,
+                native_type,
+                nullable: true,
+                number: None,
+                missing: None,
+            });
         }
         self.keep(table, columns, true)
     }
@@ -90,7 +99,7 @@ impl Generator {
         logs_whole_rows: bool,
     ) -> Arc<TableSchema> {
         let dialect = "postgres".to_owned();
-        let schema = Arc::new(TableSchema { table, dialect, columns, key: vec![0] });
+        let schema = Arc::new(TableSchema { table, dialect, columns, key: vec![0], number: None });
         self.tables.push(Table {
             schema: Arc::clone(&schema),
             logs_whole_rows,
@@ -160,6 +169,8 @@ fn id_column() -> Column {
         data_type: DataType::Int64,
         native_type: "bigint".to_owned(),
         nullable: false,
+        number: None,
+        missing: None,
     }
 }
 

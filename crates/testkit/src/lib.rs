@@ -5,4 +5,5 @@ pub mod conformance;
 pub mod faults;
 pub mod generate;
 pub mod memory;
+pub mod postgres_types;
 pub mod services;

@@ -19,6 +19,40 @@ pub(crate) fn strip_brackets(native: &str) -> (&str, usize) {
     (base, dimensions)
 }
 
+/// Types whose values are names of objects in the source's own database. The target has no such
+/// objects, or others: a replica keeps the names as they print.
+const LOCAL_NAMES: [&str; 13] = [
+    "aclitem",
+    "regclass",
+    "regcollation",
+    "regconfig",
+    "regdatabase",
+    "regdictionary",
+    "regnamespace",
+    "regoper",
+    "regoperator",
+    "regproc",
+    "regprocedure",
+    "regrole",
+    "regtype",
+];
+
+/// Types that no server accepts as input.
+const UNWRITABLE: [&str; 7] = [
+    "gtsvector",
+    "pg_brin_bloom_summary",
+    "pg_brin_minmax_multi_summary",
+    "pg_dependencies",
+    "pg_mcv_list",
+    "pg_ndistinct",
+    "pg_node_tree",
+];
+
+/// Is this a type of which a replica can only keep what it prints?
+pub(crate) fn is_kept_as_text(base: &str) -> bool {
+    LOCAL_NAMES.contains(&base) || UNWRITABLE.contains(&base)
+}
+
 /// The labels of an enum column or of an array of enums.
 pub(crate) fn enum_labels(data_type: &DataType) -> Option<&[String]> {
     match data_type {

@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 
 /// Days from 1970-01-01 to PostgreSQL's own epoch, 2000-01-01.
 const EPOCH_DAYS: i32 = 10_957;
-const EPOCH_MICROS: i64 = 946_684_800_000_000;
+const EPOCH_SECONDS: i64 = 946_684_800;
 const NANOS_PER_MICRO: i64 = 1_000;
 const JSONB_VERSION: u8 = 1;
 const SQL_NULL: i32 = -1;
@@ -241,7 +241,9 @@ fn timestamp(at: Timestamp) -> Result<i64, Unfit> {
         return Ok(i64::MIN);
     }
     micros(i64::from(at.nanos))?;
-    at.to_micros().and_then(|micros| micros.checked_sub(EPOCH_MICROS)).ok_or(Unfit)
+    // The last years that PostgreSQL knows do not fit when they are counted from 1970.
+    let seconds = at.seconds.checked_sub(EPOCH_SECONDS).ok_or(Unfit)?;
+    Timestamp { seconds, ..at }.to_micros().ok_or(Unfit)
 }
 
 fn put_array(wire: Wire, array: &Array, out: &mut BytesMut) -> Result<(), Unfit> {

@@ -191,12 +191,15 @@ fn schema(target: &TableId, upsert: bool) -> TableSchema {
         data_type: data_type.clone(),
         native_type: declared.trim_end_matches(" NOT NULL").to_owned(),
         nullable: !declared.ends_with("NOT NULL"),
+        number: None,
+        missing: None,
     };
     TableSchema {
         table: target.clone(),
         dialect: columns::DIALECT.to_owned(),
         columns: COLUMNS.iter().map(column).collect(),
         key: if upsert { vec![2, 3, 4] } else { Vec::new() },
+        number: None,
     }
 }
 

@@ -26,7 +26,67 @@ pub(crate) enum Step {
 /// Nobody tells a subscriber about a rename. But a table's columns keep their order and new ones come
 /// last, so a name that gives way to another one *between* columns that stayed is a rename for
 /// certain. At the end of the list it could also be a drop and an add; there the type decides.
+///
+/// Where the database numbers its columns, none of this is needed.
 pub(crate) fn steps(old: &TableSchema, new: &TableSchema) -> Vec<Step> {
+    if old.number.is_some()
+        && old.number == new.number
+        && let Some(steps) = by_number(old, new)
+    {
+        return steps;
+    }
+    by_place(old, new)
+}
+
+/// Follows columns by their numbers, and by their names where the number of one is not known; `None`
+/// where that leaves something open.
+fn by_number(old: &TableSchema, new: &TableSchema) -> Option<Vec<Step>> {
+    let same = |before: &Column, column: &Column| match (before.number, column.number) {
+        (Some(before), Some(after)) => before == after,
+        _ => before.name == column.name,
+    };
+    let goes = |before: &&Column| !new.columns.iter().any(|column| same(before, column));
+    let comes = |column: &&Column| !old.columns.iter().any(|before| same(before, column));
+    let gone: Vec<&Column> = old.columns.iter().filter(goes).collect();
+    let unsure = |column: &Column| column.number.is_none();
+    let come = new.columns.iter().filter(comes);
+    let any_unsure = gone.iter().copied().chain(come.clone()).any(unsure);
+    if any_unsure && !gone.is_empty() && come.count() > 0 {
+        return None;
+    }
+    let drops = gone.iter().map(|column| Step::Drop(column.name.clone()));
+    let (mut renames, mut others) = (Vec::new(), Vec::new());
+    for (at, column) in new.columns.iter().enumerate() {
+        match old.columns.iter().find(|before| same(before, column)) {
+            None => others.push(Step::Add(at)),
+            Some(before) => {
+                if before.name != column.name {
+                    renames.push((before.name.clone(), column.name.clone()));
+                }
+                if !same_definition(before, column) {
+                    others.push(Step::Retype(at));
+                }
+            }
+        }
+    }
+    Some(drops.chain(without_clashes(renames)).chain(others).collect())
+}
+
+/// Names that are handed on, as when two columns exchange theirs, go by way of names that nobody has.
+fn without_clashes(renames: Vec<(String, String)>) -> Vec<Step> {
+    let step = |from, to| Step::Rename { from, to, guessed: false };
+    let clash = renames.iter().any(|(_, to)| renames.iter().any(|(from, _)| from == to));
+    if !clash {
+        return renames.into_iter().map(|(from, to)| step(from, to)).collect();
+    }
+    let between = |place: usize| format!("cdc renames {place}");
+    let first =
+        renames.iter().enumerate().map(|(place, (from, _))| step(from.clone(), between(place)));
+    let then = renames.iter().enumerate().map(|(place, (_, to))| step(between(place), to.clone()));
+    first.chain(then).collect()
+}
+
+fn by_place(old: &TableSchema, new: &TableSchema) -> Vec<Step> {
     let (mut drops, mut renames, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for gap in gaps(&old.columns, &new.columns) {
         let matched = match_up(&gap, old, new);
@@ -131,6 +191,8 @@ mod tests {
                 data_type: DataType::Int32,
                 native_type: native_type.into(),
                 nullable: true,
+                number: None,
+                missing: None,
             }
         };
         TableSchema {
@@ -138,6 +200,7 @@ mod tests {
             dialect: "postgres".into(),
             columns: columns.iter().map(column).collect(),
             key: vec![0],
+            number: None,
         }
     }
 
@@ -147,6 +210,58 @@ mod tests {
 
     fn rename(from: &str, to: &str, guessed: bool) -> Step {
         Step::Rename { from: from.into(), to: to.into(), guessed }
+    }
+
+    fn numbered(columns: &[(u32, &str)]) -> TableSchema {
+        let names: Vec<&str> = columns.iter().map(|(_, column)| *column).collect();
+        let mut table = table(&names);
+        table.number = Some(16_384);
+        for (column, (number, _)) in table.columns.iter_mut().zip(columns) {
+            column.number = Some(*number);
+        }
+        table
+    }
+
+    fn check_numbered(old: &[(u32, &str)], new: &[(u32, &str)], expected: &[Step]) {
+        assert_eq!(steps(&numbered(old), &numbered(new)), expected, "{old:?} → {new:?}");
+    }
+
+    #[test]
+    fn numbers_tell_a_rename_from_a_replacement() {
+        let old = [(1, "id"), (2, "a")];
+        check_numbered(&old, &[(1, "id"), (2, "b")], &[rename("a", "b", false)]);
+        let replaced = [Step::Drop("a".into()), Step::Add(1)];
+        check_numbered(&old, &[(1, "id"), (3, "b")], &replaced);
+        check_numbered(&old, &[(1, "id"), (3, "a")], &replaced);
+        check_numbered(&old, &[(1, "id"), (2, "a text")], &[Step::Retype(1)]);
+    }
+
+    #[test]
+    fn a_column_without_a_number_is_followed_by_its_name_where_that_is_certain() {
+        let mut old = numbered(&[(1, "id"), (2, "a")]);
+        old.columns[1].number = None;
+        let new = numbered(&[(1, "id"), (2, "a"), (3, "b")]);
+        assert_eq!(steps(&old, &new), [Step::Add(2)]);
+        let new = numbered(&[(1, "id"), (2, "b")]);
+        assert_eq!(steps(&old, &new), [rename("a", "b", true)]);
+    }
+
+    #[test]
+    fn numbers_show_names_that_are_exchanged() {
+        let expected = [
+            rename("a", "cdc renames 0", false),
+            rename("b", "cdc renames 1", false),
+            rename("cdc renames 0", "b", false),
+            rename("cdc renames 1", "a", false),
+        ];
+        check_numbered(&[(1, "a"), (2, "b")], &[(1, "b"), (2, "a")], &expected);
+    }
+
+    #[test]
+    fn another_table_of_the_same_name_is_compared_by_its_columns_names() {
+        let mut new = numbered(&[(1, "a"), (2, "id")]);
+        new.number = Some(16_400);
+        assert_eq!(steps(&numbered(&[(1, "id"), (2, "a")]), &new), []);
     }
 
     #[test]

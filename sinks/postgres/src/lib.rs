@@ -14,6 +14,7 @@ mod encode;
 mod error;
 mod events;
 mod evolve;
+mod identity;
 mod layout;
 mod literal;
 mod numeric;

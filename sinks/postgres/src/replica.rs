@@ -91,6 +91,9 @@ impl Replica {
         self.session.begin().await?;
         let ready = self.preparer().prepare(new).await?;
         let fresh = ready.empty || self.tables.get(&new.table).is_some_and(|table| table.fresh);
+        // A table that was renamed is no longer written under its old name.
+        let number = |table: &Table| table.layout.schema.number;
+        self.tables.retain(|_, table| number(table).is_none() || number(table) != new.number);
         self.tables.insert(new.table.clone(), Table::new(ready.layout, fresh));
         Ok(())
     }

@@ -76,6 +76,19 @@ const LOAD_TABLE: &str = "SELECT table_schema::text, target_schema, target_table
                            WHERE pipeline_id = $1 AND sink_id = $2
                              AND source_schema = $3 AND source_table = $4";
 
+const FIND_TABLE: &str = "SELECT table_schema::text, target_schema, target_table
+                            FROM cdc.replica_tables
+                           WHERE pipeline_id = $1 AND sink_id = $2
+                             AND table_schema ->> 'number' = $3
+                           ORDER BY prepared_at DESC LIMIT 1";
+
+const RENAME_TABLE: &str = "
+    UPDATE cdc.replica_tables
+       SET source_schema = $5, source_table = $6, target_schema = $7, target_table = $8,
+           table_schema = jsonb_set(table_schema::jsonb, '{table}',
+                                    jsonb_build_object('namespace', $5, 'name', $6))::json
+     WHERE pipeline_id = $1 AND sink_id = $2 AND source_schema = $3 AND source_table = $4";
+
 const SAVE_TABLE: &str = "
     INSERT INTO cdc.replica_tables
            (pipeline_id, sink_id, source_schema, source_table, target_schema, target_table, table_schema)
@@ -228,22 +241,65 @@ impl State {
         connection: &Connection,
         source: &TableId,
     ) -> Result<Option<Prepared>> {
-        let doing = "reading cdc.replica_tables";
         let parameters: [Parameter<'_>; 4] = [
             (&self.pipeline_id, Type::TEXT),
             (&self.sink_id, Type::TEXT),
             (&source.namespace, Type::TEXT),
             (&source.name, Type::TEXT),
         ];
+        self.prepared(connection, LOAD_TABLE, &parameters).await
+    }
+
+    /// What the replica of the source table with this number was last prepared for.
+    pub(crate) async fn find_table(
+        &self,
+        connection: &Connection,
+        number: u32,
+    ) -> Result<Option<Prepared>> {
+        let number = number.to_string();
+        let parameters: [Parameter<'_>; 3] =
+            [(&self.pipeline_id, Type::TEXT), (&self.sink_id, Type::TEXT), (&number, Type::TEXT)];
+        self.prepared(connection, FIND_TABLE, &parameters).await
+    }
+
+    async fn prepared(
+        &self,
+        connection: &Connection,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Option<Prepared>> {
+        let doing = "reading cdc.replica_tables";
         let read = |row: &Row| {
             let target = TableId::new(row.try_get::<_, String>(1)?, row.try_get::<_, String>(2)?);
             Ok((row.try_get::<_, String>(0)?, target))
         };
-        let rows: Vec<_> = connection.all(doing, LOAD_TABLE, &parameters, read).await?;
+        let rows: Vec<_> = connection.all(doing, sql, parameters, read).await?;
         let Some((text, target)) = rows.into_iter().next() else { return Ok(None) };
         let schema = serde_json::from_str(&text)
             .map_err(|e| error::checkpoint_unreadable(&self.sink_id, e))?;
         Ok(Some(Prepared { schema, target }))
+    }
+
+    /// Remembers, in the open transaction, the new names of a replica and of its source.
+    pub(crate) async fn rename_table(
+        &self,
+        connection: &Connection,
+        before: &TableId,
+        source: &TableId,
+        target: &TableId,
+    ) -> Result<()> {
+        let parameters: [Parameter<'_>; 8] = [
+            (&self.pipeline_id, Type::TEXT),
+            (&self.sink_id, Type::TEXT),
+            (&before.namespace, Type::TEXT),
+            (&before.name, Type::TEXT),
+            (&source.namespace, Type::TEXT),
+            (&source.name, Type::TEXT),
+            (&target.namespace, Type::TEXT),
+            (&target.name, Type::TEXT),
+        ];
+        let renamed = connection.client().execute_typed(RENAME_TABLE, &parameters);
+        connection.bounded("writing cdc.replica_tables", renamed).await.map(|_| ())
     }
 
     /// Remembers, in the open transaction, what a replica table was prepared for.

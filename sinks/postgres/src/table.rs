@@ -10,12 +10,15 @@ use crate::{
     sql::{ident, qualified, text},
     state::State,
 };
-use cdc_core::{Column, Result, TableId, TableSchema};
+use cdc_core::{Column, DataType, Result, TableId, TableSchema};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 use tokio_postgres::{Row, types::Type};
+
+/// Stands before the value that rows get in a column that is added.
+const DEFAULT: &str = " DEFAULT ";
 
 /// An enum type that columns of a table need, with the labels that it must have.
 struct EnumType {
@@ -51,7 +54,7 @@ impl Preparer<'_> {
     pub(crate) async fn prepare(&mut self, new: &Arc<TableSchema>) -> Result<Ready> {
         let source = &new.table;
         let target = self.config.replica_of(source);
-        let known = self.state.load_table(self.connection, source).await?;
+        let known = self.find_known(new, &target).await?;
         let known = known.filter(|known| known.target == target).map(|known| known.schema);
         let found = catalog::table(self.connection, &target).await?;
         let types = self.target_types(new).await?;
@@ -84,8 +87,10 @@ impl Preparer<'_> {
         Ok(Ready { layout, empty })
     }
 
-    async fn run(&self, doing: &str, statement: &str) -> Result<()> {
-        tracing::info!(statement, "changing the target's schema");
+    pub(crate) async fn run(&self, doing: &str, statement: &str) -> Result<()> {
+        // What comes after a default is a value.
+        let shown = statement.split_once(DEFAULT).map_or(statement, |(shown, _)| shown);
+        tracing::info!(statement = shown, "changing the target's schema");
         self.connection.simple(doing, statement).await
     }
 
@@ -113,7 +118,14 @@ impl Preparer<'_> {
             return plain();
         }
         let (base, dimensions) = columns::strip_brackets(&column.native_type);
+        if columns::is_kept_as_text(base) {
+            return plain();
+        }
+        // A domain over an array of an enum has no brackets, and its name is not the enum's.
+        let is_array = matches!(column.data_type, DataType::Array(_));
         if let Some(labels) = columns::enum_labels(&column.data_type)
+            && is_array == (dimensions > 0)
+            && kinds.get(base) != Some(&TypeKind::Domain)
             && let Some(name) = columns::split_name(base)
         {
             let name = TableId::new(self.config.schema_of(&name.namespace), name.name);
@@ -137,7 +149,7 @@ impl Preparer<'_> {
         }
     }
 
-    async fn create_schema(&self, name: &str) -> Result<()> {
+    pub(crate) async fn create_schema(&self, name: &str) -> Result<()> {
         if catalog::has_schema(self.connection, name).await? {
             return Ok(());
         }
@@ -278,7 +290,7 @@ fn alterations(
             evolve::Step::Retype(at) => {
                 if let Some(column) = new.columns.get(at) {
                     let (column, to) = (ident(&column.name), type_of(at));
-                    tracing::warn!(table = %new.table, column, to, "a column's type changed; rows already here are cast");
+                    tracing::warn!(table = %new.table, column, to, "a column's type changed; rows already here are cast, and if the source computed them with USING the table has to be copied anew");
                     out.push(format!(
                         "ALTER TABLE {name} ALTER {column} TYPE {to} USING {column}::{to}"
                     ));
@@ -289,15 +301,38 @@ fn alterations(
     }
     for (at, column) in new.columns.iter().enumerate() {
         if present.insert(column.name.clone()) {
-            if old.is_some() {
-                tracing::warn!(table = %new.table, column = %column.name, "a column was added; rows already here hold null in it until their source changes them");
-            }
-            let column = ident(&column.name);
-            out.push(format!("ALTER TABLE {name} ADD COLUMN {column} {}", type_of(at)));
+            out.extend(addition(&name, old.is_some(), new, column, type_of(at)));
         }
     }
     out.extend(key_addition(&name, table, old, new));
     out
+}
+
+/// The statements that add a column. Rows that are here already get what they have in the source,
+/// where that is known.
+fn addition(
+    name: &str,
+    follows: bool,
+    new: &TableSchema,
+    column: &Column,
+    to: &str,
+) -> Vec<String> {
+    let ident = ident(&column.name);
+    let add = format!("ALTER TABLE {name} ADD COLUMN {ident} {to}");
+    match &column.missing {
+        Some(missing) if follows => vec![
+            format!("{add}{DEFAULT}{}::{to}", text(missing)),
+            format!("ALTER TABLE {name} ALTER {ident} DROP DEFAULT"),
+        ],
+        _ => {
+            if follows && column.nullable {
+                tracing::warn!(table = %new.table, column = %column.name, "a column was added; rows already here hold null in it until their source changes them");
+            } else if follows {
+                tracing::warn!(table = %new.table, column = %column.name, "a column was added that is never null in the source; rows already here hold null in it until their source changes them or the table is copied anew");
+            }
+            vec![add]
+        }
+    }
 }
 
 fn key_set(schema: &TableSchema) -> BTreeSet<String> {
@@ -308,10 +343,15 @@ fn key_set(schema: &TableSchema) -> BTreeSet<String> {
 fn renamed_key(old: &TableSchema, new: &TableSchema) -> BTreeSet<String> {
     let mut key = key_set(old);
     for step in evolve::steps(old, new) {
-        if let evolve::Step::Rename { from, to, .. } = step
-            && key.remove(&from)
-        {
-            key.insert(to);
+        match step {
+            // An index goes with its column, even if another one gets the name.
+            evolve::Step::Drop(name) => {
+                key.remove(&name);
+            }
+            evolve::Step::Rename { from, to, .. } if key.remove(&from) => {
+                key.insert(to);
+            }
+            _ => {}
         }
     }
     key

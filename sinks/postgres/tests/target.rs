@@ -106,7 +106,14 @@ pub(crate) fn context() -> SinkContext {
 }
 
 pub(crate) fn column(name: &str, data_type: DataType, native_type: &str) -> Column {
-    Column { name: name.into(), data_type, native_type: native_type.into(), nullable: true }
+    Column {
+        name: name.into(),
+        data_type,
+        native_type: native_type.into(),
+        nullable: true,
+        number: None,
+        missing: None,
+    }
 }
 
 pub(crate) fn schema(name: &str, columns: Vec<Column>, key: &[u16]) -> Arc<TableSchema> {
@@ -115,6 +122,7 @@ pub(crate) fn schema(name: &str, columns: Vec<Column>, key: &[u16]) -> Arc<Table
         dialect: "postgres".into(),
         columns,
         key: key.to_vec(),
+        number: None,
     })
 }
 

@@ -72,8 +72,11 @@ mod tests {
                 data_type: DataType::Text,
                 native_type: "text".to_owned(),
                 nullable: true,
+                number: None,
+                missing: None,
             }],
             key: Vec::new(),
+            number: None,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
 use cdc_core::Result;
 use tokio_postgres::Client;
 
-pub(crate) use publication::{create_statement, look as look_at_publication};
+pub(crate) use publication::{Publication, create_statement, look as look_at_publication};
 
 /// A table that somebody else has locked is waited for so long.
 const LOCK_TIMEOUT: &str = "SET lock_timeout TO '30s'";

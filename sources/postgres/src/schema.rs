@@ -10,6 +10,7 @@ mod catalog;
 mod data_type;
 mod failure;
 mod load;
+mod numbering;
 mod publication;
 mod relation;
 mod selection;
@@ -27,6 +28,6 @@ pub use table_schema::{binary_decodable, table_schema};
 pub use type_catalog::{CatalogType, CompositeField, TypeCatalog, TypeKind};
 
 pub(crate) use failure::within;
-pub(crate) use load::load_table;
+pub(crate) use load::{column_numbers, load_table};
 pub(crate) use publication::{Published, published};
 pub(crate) use table_schema::decoder;

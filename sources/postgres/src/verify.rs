@@ -5,7 +5,7 @@ use crate::{
     connection::{Sql, connect_sql},
     error,
     position::Lsn,
-    provision::look_at_publication,
+    provision::{Publication, look_at_publication},
     quote,
     schema::{self, CatalogTable, Published, Selection},
     server,
@@ -18,10 +18,7 @@ use cdc_core::{
     },
 };
 use cdc_digest::{Cell, Reader, Shape};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Reads the captured tables over one session.
 pub(crate) struct TableRows {
@@ -74,15 +71,14 @@ impl TableRows {
     }
 
     /// What is published, by table; `None` where nothing is streamed.
-    async fn published(&self, version: u32) -> Result<Option<Publication>> {
+    async fn published(&self, version: u32) -> Result<Option<Parts>> {
         if !self.config.snapshot_mode.streams() {
             return Ok(None);
         }
         let found = look_at_publication(&self.config, &self.client).await?;
         let name = &self.config.publication_name;
         let lists = schema::published(&self.client, name, version).await?;
-        let tables = found.map(|publication| publication.tables).unwrap_or_default();
-        Ok(Some(Publication { tables, lists }))
+        Ok(Some(Parts { publication: found, lists }))
     }
 }
 
@@ -100,9 +96,10 @@ fn keeps_every_value(data_type: &DataType, kept_as: &str) -> bool {
     }
 }
 
-struct Publication {
-    tables: BTreeSet<TableId>,
-    lists: BTreeMap<TableId, Published>,
+/// The publication, if there is one, and what it leaves out of its tables.
+struct Parts {
+    publication: Option<Publication>,
+    lists: Published,
 }
 
 #[async_trait]
@@ -113,14 +110,13 @@ impl SourceRows for TableRows {
         let mut tables = Vec::with_capacity(catalog.tables.len());
         for mut table in catalog.tables {
             let left_out = left_out(&self.config, &table, publication.as_ref());
-            let lists = publication.as_ref().map(|publication| &publication.lists);
-            let published = lists.and_then(|lists| lists.get(&table.table));
-            if let Some(published) = published {
-                table.publish_only(&published.columns, published.names_generated);
+            if let Some(parts) = &publication {
+                parts.lists.narrow(&mut table);
             }
             let only = if table.partitioned { "" } else { "ONLY " };
             let relation = format!("{only}{}", quote::table(&table.table));
-            let filter = published.and_then(|published| published.filter.clone());
+            let lists = publication.as_ref().map(|parts| &parts.lists);
+            let filter = lists.and_then(|lists| lists.filter(&table.table)).map(str::to_owned);
             self.relations.insert(table.table.clone(), (relation, filter));
             tables.push(SourceTable {
                 schema: schema::table_schema(&table, &catalog.types),
@@ -144,20 +140,17 @@ impl SourceRows for TableRows {
 }
 
 /// Why the changes of a table do not arrive.
-fn left_out(
-    config: &Config,
-    table: &CatalogTable,
-    publication: Option<&Publication>,
-) -> Option<String> {
+fn left_out(config: &Config, table: &CatalogTable, parts: Option<&Parts>) -> Option<String> {
     if !table.readable {
         let (role, name) = (&config.username, &table.table);
         return Some(format!("role {role} may not read it: GRANT SELECT ON {name} TO {role}"));
     }
-    let publication = publication?;
+    let publication = parts?.publication.as_ref();
     if table.unlogged {
         return Some("it is unlogged, so that its changes cannot be captured".to_owned());
     }
-    (!publication.tables.contains(&table.table)).then(|| {
+    let holds = publication.is_some_and(|publication| publication.holds(&table.table));
+    (!holds).then(|| {
         let name = &config.publication_name;
         format!("publication {name} does not hold it: it joins at the next start of the pipeline")
     })

@@ -1,7 +1,5 @@
 //! Every type, read in both forms from a real server: the values must be the same.
 
-mod literals;
-
 use crate::harness::{Pipeline, config};
 use bytes::Bytes;
 use cdc_core::{Change, DataType, Operation, TableSchema, Value};
@@ -10,7 +8,10 @@ use cdc_source_postgres::{
     convert::{DecodedColumn, Decoder},
     schema::{self, SESSION_SETTINGS, Selection, TypeCatalog},
 };
-use cdc_testkit::services::Postgres;
+use cdc_testkit::{
+    postgres_types::{self, READ_AS_TEXT},
+    services::Postgres,
+};
 use rand::{Rng, SeedableRng};
 use std::{collections::BTreeMap, error::Error, sync::Arc};
 use tokio_postgres::{
@@ -101,9 +102,6 @@ async fn compare(client: &Client, from: &str, decoder: &Decoder, binary_too: boo
     values
 }
 
-/// Types that the server has a binary form for, and we do not read.
-const UNREAD: &[&str] = &["tsquery", "regclass", "regtype", "regproc", "regclass[]", "aclitem[]"];
-
 /// A database with a table for each line of the matrix that `wanted` wants; their numbers.
 async fn matrix(
     server: &Postgres,
@@ -112,9 +110,9 @@ async fn matrix(
 ) -> (String, Vec<(usize, &'static str, usize)>) {
     let database = server.create_database("types").await.unwrap();
     let owner = server.connect(&database).await.unwrap();
-    owner.batch_execute(literals::SETUP).await.unwrap();
+    owner.batch_execute(postgres_types::SETUP).await.unwrap();
     let mut made = Vec::new();
-    for (index, (name, literals)) in literals::matrix(major).iter().enumerate() {
+    for (index, (name, literals)) in postgres_types::matrix(major).iter().enumerate() {
         if !wanted(name) {
             continue;
         }
@@ -150,8 +148,8 @@ async fn every_type_reads_the_same_in_both_forms(major: u16) {
             type_name: column.declared.clone(),
         };
         let decoder = Decoder::new(&table.table, [described], &catalog.types);
-        assert_eq!(decoder.binary_decodable(), !UNREAD.contains(&name), "{name}");
-        let readable = !UNREAD.contains(&name) && name != "aclitem";
+        assert_eq!(decoder.binary_decodable(), !READ_AS_TEXT.contains(&name), "{name}");
+        let readable = !READ_AS_TEXT.contains(&name) && name != "aclitem";
         let from = format!("\"odd \"\"types\"\"\".m{index}");
         let values = compare(&client, &from, &decoder, readable).await;
         assert_eq!(values.len(), rows, "{name}");
@@ -209,7 +207,8 @@ async fn every_type_reads_the_same_in_both_forms_on_18() {
 /// The snapshot and the stream, which runs in text form when `unread` types are there, give the same.
 async fn both_phases_give_the_same_values_and_schemas(major: u16, unread: bool) {
     let Some(server) = Postgres::shared_or_skip("types", major).unwrap() else { return };
-    let (database, made) = matrix(server, major, |name| unread || !UNREAD.contains(&name)).await;
+    let (database, made) =
+        matrix(server, major, |name| unread || !READ_AS_TEXT.contains(&name)).await;
     let snapshot_mode = SnapshotMode::Initial;
     let mut pipeline =
         Pipeline::provisioned(Config { snapshot_mode, ..config(server, &database) }).await;
@@ -394,5 +393,29 @@ async fn other_supported_majors_behave_the_same_where_they_are_installed() {
             both_phases_give_the_same_values_and_schemas(major, true).await;
             both_phases_give_the_same_values_and_schemas(major, false).await;
         }
+    }
+}
+
+/// The names in backticks that begin the lines of the tables in `TYPES.md`.
+fn documented() -> std::collections::BTreeSet<&'static str> {
+    let lines = include_str!("../TYPES.md").lines().filter(|line| line.starts_with("| `"));
+    let cells = lines.filter_map(|line| line.split('|').nth(1));
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect()
+}
+
+#[tokio::test]
+async fn every_built_in_type_is_in_the_documentation() {
+    let documented = documented();
+    for server in crate::harness::servers() {
+        let client = server.connect("postgres").await.unwrap();
+        let sql =
+            "SELECT typname::text FROM pg_type WHERE typnamespace = 'pg_catalog'::regnamespace
+                   AND typtype NOT IN ('c', 'p') AND typcategory <> 'A'";
+        let rows = client.query(sql, &[]).await.unwrap();
+        let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        assert!(names.len() > 60, "{names:?}");
+        let missing: Vec<&String> =
+            names.iter().filter(|name| !documented.contains(name.as_str())).collect();
+        assert_eq!(missing, [""; 0], "types that TYPES.md does not name");
     }
 }

@@ -10,7 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 pub(super) fn column(name: &str, data_type: DataType, native_type: &str) -> Column {
-    Column { name: name.into(), data_type, native_type: native_type.into(), nullable: true }
+    Column {
+        name: name.into(),
+        data_type,
+        native_type: native_type.into(),
+        nullable: true,
+        number: None,
+        missing: None,
+    }
 }
 
 pub(super) fn schema(columns: Vec<Column>, key: &[u16]) -> Arc<TableSchema> {
@@ -19,6 +26,7 @@ pub(super) fn schema(columns: Vec<Column>, key: &[u16]) -> Arc<TableSchema> {
         dialect: "postgres".to_owned(),
         columns,
         key: key.to_vec(),
+        number: None,
     })
 }
 

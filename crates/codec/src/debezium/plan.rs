@@ -181,8 +181,11 @@ mod tests {
                 data_type: DataType::Array(Box::new(DataType::Other)),
                 native_type: "bit(12)[]".to_owned(),
                 nullable: true,
+                number: None,
+                missing: None,
             }],
             key: Vec::new(),
+            number: None,
         })
     }
 

@@ -14,12 +14,15 @@ fn schema(columns: usize) -> Arc<TableSchema> {
         data_type: DataType::Text,
         native_type: "text".into(),
         nullable: true,
+        number: None,
+        missing: None,
     };
     Arc::new(TableSchema {
         table: TableId::new("public", "t"),
         dialect: "postgres".into(),
         columns: (0..columns).map(column).collect(),
         key: vec![],
+        number: None,
     })
 }
 

@@ -86,6 +86,8 @@ fn schema(table: u64, version: u64) -> Arc<TableSchema> {
         data_type: DataType::Int64,
         native_type: "bigint".into(),
         nullable: name != "id",
+        number: None,
+        missing: None,
     };
     let names: &[&str] = match version % 3 {
         0 => &["id", "a"],
@@ -99,6 +101,7 @@ fn schema(table: u64, version: u64) -> Arc<TableSchema> {
         dialect: "test".into(),
         columns,
         key: vec![key],
+        number: None,
     })
 }
 

@@ -280,12 +280,15 @@ fn schema(has_key: bool) -> Arc<TableSchema> {
         data_type: DataType::Int64,
         native_type: "int8".to_owned(),
         nullable: false,
+        number: None,
+        missing: None,
     };
     Arc::new(TableSchema {
         table: TableId::new("public", "t"),
         dialect: "memory".to_owned(),
         columns: vec![column("id"), column("v")],
         key: if has_key { vec![0] } else { Vec::new() },
+        number: None,
     })
 }
 

@@ -321,12 +321,15 @@ fn schema(name: &str, columns: &[(&str, DataType)]) -> TableSchema {
         data_type: data_type.clone(),
         native_type: "integer".to_owned(),
         nullable: false,
+        number: None,
+        missing: None,
     };
     TableSchema {
         table: TableId::new("public", name),
         dialect: "postgres".to_owned(),
         columns: columns.iter().map(column).collect(),
         key: vec![0],
+        number: None,
     }
 }
 

@@ -15,12 +15,15 @@ fn schema(keyed: bool) -> Arc<TableSchema> {
         data_type: DataType::Int64,
         native_type: "bigint".into(),
         nullable: true,
+        number: None,
+        missing: None,
     };
     Arc::new(TableSchema {
         table: TableId::new("public", "t"),
         dialect: "postgres".into(),
         columns: ["id", "a", "large"].map(column).into(),
         key: if keyed { vec![0] } else { Vec::new() },
+        number: None,
     })
 }
 

@@ -167,12 +167,15 @@ mod tests {
             data_type: DataType::Int64,
             native_type: "bigint".to_owned(),
             nullable: false,
+            number: None,
+            missing: None,
         };
         let schema = TableSchema {
             table: table.clone(),
             dialect: "postgres".to_owned(),
             columns: vec![column("a"), column("b c")],
             key: vec![1, 0],
+            number: None,
         };
         TablePlan {
             fingerprint: String::new(),

@@ -85,7 +85,7 @@ pub(super) async fn publication(
         });
         return Ok(());
     };
-    let missing = if found.all_tables { Vec::new() } else { found.missing(&logged) };
+    let missing = found.missing(&logged);
     let alter = format!("ALTER PUBLICATION {}", quote::identifier(name));
     if !found.all_operations {
         let what = format!("publication {name} does not publish every kind of change");

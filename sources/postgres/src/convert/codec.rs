@@ -57,7 +57,10 @@ impl Codec {
             Some(TypeKind::Enum { .. }) => Self::Text,
             Some(TypeKind::Domain { base, .. }) => inner(base),
             Some(TypeKind::Array { element }) => Self::Array(Box::new(ArrayCodec {
-                element: inner(element),
+                element: match inner(element) {
+                    array @ Self::Array(_) => Self::Printed(Printed::Array(Box::new(array))),
+                    element => element,
+                },
                 element_oid: element,
                 delimiter: types.delimiter(element),
             })),
@@ -83,9 +86,9 @@ impl Codec {
         match self {
             Self::Unprinted => false,
             Self::Array(array) => array.element.reads_binary(),
-            Self::Printed(Printed::Range(bound) | Printed::Multirange(bound)) => {
-                bound.reads_binary()
-            }
+            Self::Printed(
+                Printed::Array(inner) | Printed::Range(inner) | Printed::Multirange(inner),
+            ) => inner.reads_binary(),
             Self::Printed(Printed::Record(members)) => members.values().all(Self::reads_binary),
             _ => true,
         }

@@ -12,6 +12,8 @@ use std::{collections::BTreeMap, sync::Arc};
 /// A type that is printed from its binary form.
 #[derive(Clone, Debug)]
 pub(crate) enum Printed {
+    /// An array inside of an array, which only a domain can make.
+    Array(Box<Codec>),
     Bit,
     Circle,
     Hstore,
@@ -43,6 +45,7 @@ pub(crate) enum Printed {
 impl Printed {
     pub(super) fn print(&self, field: Field<'_>, out: &mut Vec<u8>) -> Decoded<()> {
         match self {
+            Self::Array(array) => array.print(field, out),
             Self::Bit => bits(field, out),
             Self::Circle => geometry::circle(field, out),
             Self::Hstore => hstore(field, out),

@@ -49,7 +49,7 @@ async fn server_version(config: &Config, client: &Client) -> Result<i32> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Publication {
     /// Does it publish every table?
-    pub(crate) all_tables: bool,
+    all_tables: bool,
     /// Does it publish inserts, updates, deletes and truncates?
     pub(crate) all_operations: bool,
     /// Do rows of partitions appear under their root's name?
@@ -58,14 +58,19 @@ pub(crate) struct Publication {
     pub(crate) changeable: bool,
     /// Did we create it?
     pub(crate) ours: bool,
-    /// What it publishes.
-    pub(crate) tables: BTreeSet<TableId>,
+    /// What it publishes, where it names tables or schemas.
+    tables: BTreeSet<TableId>,
 }
 
 impl Publication {
+    /// Does it publish this table?
+    pub(crate) fn holds(&self, table: &TableId) -> bool {
+        self.all_tables || self.tables.contains(table)
+    }
+
     /// The tables that it does not publish.
     pub(crate) fn missing<'a>(&self, tables: &'a [CatalogTable]) -> Vec<&'a CatalogTable> {
-        tables.iter().filter(|table| !self.tables.contains(&table.table)).collect()
+        tables.iter().filter(|table| !self.holds(&table.table)).collect()
     }
 }
 
@@ -152,7 +157,7 @@ pub(super) async fn ensure(
         true => look(config, client).await?.unwrap_or(found),
         false => found,
     };
-    let missing = if found.all_tables { Vec::new() } else { found.missing(tables) };
+    let missing = found.missing(tables);
     if missing.is_empty() {
         said.push(format!("publication {name} holds the captured tables"));
         return Ok(());

@@ -68,6 +68,8 @@ pub struct CatalogColumn {
     pub nullable: bool,
     /// Does the server compute it?
     pub generated: Generated,
+    /// What rows from before the column hold, where the server did not write them anew.
+    pub missing: Option<String>,
     /// Is it part of the rows that we emit? Generated columns are not, unless they are published.
     pub captured: bool,
 }

@@ -26,7 +26,11 @@ fn at_depth(oid: u32, modifier: i32, types: &TypeCatalog, depth: usize) -> DataT
         Some(TypeKind::Domain { base, modifier }) => at_depth(base, modifier, types, depth + 1),
         // The modifier of an array is that of its elements.
         Some(TypeKind::Array { element }) => {
-            DataType::Array(Box::new(at_depth(element, modifier, types, depth + 1)))
+            DataType::Array(Box::new(match at_depth(element, modifier, types, depth + 1) {
+                // Only a domain can make an array an element, and that stays a text.
+                DataType::Array(_) => DataType::Other,
+                element => element,
+            }))
         }
         // citext and its like.
         Some(TypeKind::Base { send }) if send == "textsend" => DataType::Text,

@@ -38,11 +38,22 @@ WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
 ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
 
 const COLUMNS: &str = "
-SELECT attrelid, attnum, attname::text, atttypid, atttypmod, format_type(atttypid, atttypmod),
-       NOT attnotnull, attgenerated
-FROM pg_attribute
-WHERE attrelid = ANY ($1) AND attnum > 0 AND NOT attisdropped
-ORDER BY attrelid, attnum";
+SELECT a.attrelid, a.attnum, a.attname::text, a.atttypid, a.atttypmod,
+       format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, a.attgenerated,
+       -- An array of one element, of whatever type the column has; what `box` prints holds commas. The
+       -- root of partitions holds no rows: there it is what all partitions with such rows agree on.
+       CASE WHEN t.typdelim <> ',' THEN NULL
+            WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1]
+            WHEN c.relkind = 'p' AND a.atthasdef THEN
+              (SELECT CASE WHEN count(DISTINCT leaf.v) = 1 THEN min(leaf.v) END
+               FROM (SELECT (l.attmissingval::text::text[])[1] AS v
+                     FROM pg_partition_tree(c.oid) AS part
+                     JOIN pg_attribute AS l ON l.attrelid = part.relid AND l.attname = a.attname
+                     WHERE part.isleaf AND l.atthasmissing) AS leaf) END
+FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+LEFT JOIN pg_type AS t ON t.oid = a.atttypid
+WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attrelid, a.attnum";
 
 const KEYS: &str = "
 SELECT indrelid, indisprimary, indisreplident,
@@ -135,6 +146,16 @@ pub(super) async fn load_one(client: &Client, oid: u32) -> Result<Option<Catalog
     let mut tables = vec![listed.table];
     describe(client, &mut tables).await?;
     Ok(tables.pop())
+}
+
+/// The numbers of a table's columns, as they are now.
+pub(crate) async fn column_numbers(client: &Client, oid: u32) -> Result<Vec<i16>> {
+    const NUMBERS: &str = "
+        SELECT attnum FROM pg_attribute
+        WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
+    let doing = "read the numbers of a table's columns";
+    let rows = within(doing, client.query(NUMBERS, &[&oid])).await?;
+    within(doing, async { rows.iter().map(|row| row.try_get(0)).collect() }).await
 }
 
 /// A table before its columns are known.
@@ -237,6 +258,7 @@ fn column(row: &Row) -> Result<CatalogColumn, tokio_postgres::Error> {
         declared: row.try_get(5)?,
         nullable: row.try_get(6)?,
         generated,
+        missing: row.try_get(8)?,
         captured: generated == Generated::No,
     })
 }

@@ -1,8 +1,8 @@
 //! From a relation message to the schema and the decoder of the rows that follow it.
 
 use super::{
-    CatalogColumn, CatalogTable, Generated, TypeCatalog, data_type::data_type, load, table_schema,
-    table_schema::DIALECT, within,
+    CatalogColumn, CatalogTable, Generated, TypeCatalog, data_type::data_type, load, numbering,
+    table_schema, table_schema::DIALECT, within,
 };
 use crate::{
     convert::{DecodedColumn, Decoder},
@@ -38,17 +38,7 @@ pub fn resolve_from_catalog(
     types: &Arc<TypeCatalog>,
 ) -> Option<Resolved> {
     let mut table = table.clone();
-    let names: Vec<String> = relation.columns.iter().map(|column| column.name.clone()).collect();
-    table.publish_only(&names, true);
-    let agrees = table.oid == relation.oid
-        && table.table == id(relation)
-        && table.captured_columns().count() == names.len()
-        && table.captured_columns().zip(&relation.columns).all(|(column, sent)| {
-            column.name == sent.name
-                && column.type_oid == sent.type_oid
-                && column.type_modifier == sent.type_modifier
-        });
-    if !agrees {
+    if !agrees(relation, &mut table) || table.table != id(relation) {
         return None;
     }
     let schema = table_schema(&table, types);
@@ -59,12 +49,27 @@ pub fn resolve_from_catalog(
     Some(Resolved { schema, decoder, types: Arc::clone(types) })
 }
 
+/// Narrows the table to the columns of the message. Are they the same?
+fn agrees(relation: &Relation, table: &mut CatalogTable) -> bool {
+    let names: Vec<String> = relation.columns.iter().map(|column| column.name.clone()).collect();
+    table.publish_only(&names, true);
+    table.oid == relation.oid
+        && table.captured_columns().count() == names.len()
+        && table.captured_columns().zip(&relation.columns).all(|(column, sent)| {
+            column.name == sent.name
+                && column.type_oid == sent.type_oid
+                && column.type_modifier == sent.type_modifier
+        })
+}
+
 /// Resolves a message by the catalog as it is now. Names, types and order come from the message;
-/// what the message does not say, and the catalog by now contradicts, is left at its widest.
+/// what the message does not say, and the catalog by now contradicts, is left at its widest or as it was
+/// `before`.
 pub async fn resolve_relation(
     client: &Client,
     relation: &Relation,
     types: &Arc<TypeCatalog>,
+    before: Option<&TableSchema>,
 ) -> Result<Resolved> {
     let table = load::load_one(client, relation.oid).await?;
     let oids: Vec<u32> = relation.columns.iter().map(|column| column.type_oid).collect();
@@ -75,7 +80,11 @@ pub async fn resolve_relation(
     let declared = |row: &tokio_postgres::Row| row.try_get::<_, Option<String>>(0);
     let declared: Vec<Option<String>> =
         within(doing, async { rows.iter().map(declared).collect() }).await?;
-    Ok(resolve(relation, table.as_ref(), &declared, &types))
+    let mut resolved = resolve(relation, table.as_ref(), &declared, &types);
+    if let (Some(before), Some(table)) = (before, &table) {
+        numbering::remember(Arc::make_mut(&mut resolved.schema), before, table);
+    }
+    Ok(resolved)
 }
 
 fn resolve(
@@ -91,6 +100,15 @@ fn resolve(
             .iter()
             .find(|known| known.name == column.name && known.type_oid == column.type_oid)
     };
+    let known = table.filter(|table| table.oid == relation.oid);
+    let known = known.map(|table| numbering::columns_of(relation, table)).unwrap_or_default();
+    let numbered = |index: usize| known.get(index).copied().flatten();
+    let missing = |index: usize, sent: &RelationColumn| {
+        let same = |known: &&CatalogColumn| {
+            known.type_oid == sent.type_oid && known.type_modifier == sent.type_modifier
+        };
+        numbered(index).filter(same)?.missing.clone()
+    };
     // The server prints `???` for a type that is gone.
     let declared = |index: usize| {
         let name = declared.get(index).and_then(Option::as_deref);
@@ -105,6 +123,8 @@ fn resolve(
             data_type: data_type(column.type_oid, column.type_modifier, types),
             native_type: declared(index),
             nullable: described(column).is_none_or(|known| known.nullable),
+            number: numbered(index).and_then(|known| u32::try_from(known.attnum).ok()),
+            missing: missing(index, column),
         })
         .collect();
     let decoded = relation.columns.iter().zip(&columns).map(|(sent, column)| DecodedColumn {
@@ -119,6 +139,7 @@ fn resolve(
         dialect: DIALECT.to_owned(),
         key: key(relation, table),
         columns,
+        number: Some(relation.oid),
     });
     Resolved { schema, decoder, types: Arc::clone(types) }
 }

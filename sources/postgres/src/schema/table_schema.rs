@@ -17,6 +17,8 @@ pub fn table_schema(table: &CatalogTable, types: &TypeCatalog) -> Arc<TableSchem
         data_type: data_type(column.type_oid, column.type_modifier, types),
         native_type: column.declared.clone(),
         nullable: column.nullable,
+        number: u32::try_from(column.attnum).ok(),
+        missing: column.missing.clone(),
     };
     let key = |attnum: &i16| {
         let index = captured.iter().position(|column| column.attnum == *attnum)?;
@@ -28,6 +30,7 @@ pub fn table_schema(table: &CatalogTable, types: &TypeCatalog) -> Arc<TableSchem
         columns: captured.iter().map(column).collect(),
         // Half of a key identifies nothing.
         key: table.key().iter().map(key).collect::<Option<Vec<u16>>>().unwrap_or_default(),
+        number: Some(table.oid),
     })
 }
 

@@ -6,10 +6,9 @@ use super::{
     tables::{Captured, Table},
 };
 use crate::{
-    backfill::WATERMARK,
     error,
     position::Lsn,
-    protocol::{LogicalMessage, Malformed, Message, OldTuple, Tuple},
+    protocol::{Malformed, Message, OldTuple, Tuple},
 };
 use bytes::Bytes;
 use cdc_core::{Operation, Result};

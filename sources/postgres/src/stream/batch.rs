@@ -275,6 +275,7 @@ mod tests {
             dialect: "postgres".to_owned(),
             columns: Vec::new(),
             key: Vec::new(),
+            number: None,
         })
     }
 

@@ -12,9 +12,7 @@ use super::{
     batch::{LoneMessage, RowChange},
     follow::Follower,
 };
-use crate::{
-    backfill::WATERMARK, config::Config, position::Lsn, protocol::LogicalMessage, schema,
-};
+use crate::{backfill::WATERMARK, config::Config, position::Lsn, protocol::LogicalMessage, schema};
 use bytes::Bytes;
 use cdc_core::{Operation, Result, Row, TableSchema, Timestamp, Value};
 use std::{sync::Arc, time::UNIX_EPOCH};

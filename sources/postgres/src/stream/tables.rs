@@ -82,7 +82,7 @@ impl Tables {
             self.known.insert(relation.oid, Table::Ignored);
             return Ok(true);
         }
-        let resolved = self.resolve(&relation).await?;
+        let resolved = self.resolve(&relation, self.schemas.get(&id).cloned()).await?;
         let binary = resolved.decoder.binary_decodable();
         let schema = match self.schemas.get(&id) {
             Some(before) if **before == *resolved.schema => Arc::clone(before),
@@ -100,17 +100,25 @@ impl Tables {
         Ok(binary)
     }
 
-    async fn resolve(&mut self, relation: &Relation) -> Result<Resolved> {
+    async fn resolve(
+        &mut self,
+        relation: &Relation,
+        before: Option<Arc<TableSchema>>,
+    ) -> Result<Resolved> {
+        let client = self.sql.get().await?;
         // A second announcement means that something about the table has changed.
         let preloaded = self.preloaded.remove(&relation.oid);
         if self.preloaded_at.elapsed() < CATALOG_AGE_MAX
             && let Some(table) = preloaded
             && let Some(resolved) = schema::resolve_from_catalog(relation, &table, &self.types)
+            // A column that was dropped and added again looks the same in the message.
+            && schema::column_numbers(&client, relation.oid).await?
+                == table.columns.iter().map(|column| column.attnum).collect::<Vec<_>>()
         {
             return Ok(resolved);
         }
-        let client = self.sql.get().await?;
-        let resolved = schema::resolve_relation(&client, relation, &self.types).await?;
+        let before = before.as_deref();
+        let resolved = schema::resolve_relation(&client, relation, &self.types, before).await?;
         self.types = Arc::clone(&resolved.types);
         Ok(resolved)
     }

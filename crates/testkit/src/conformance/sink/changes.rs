@@ -26,6 +26,8 @@ pub(super) fn schema(added: &[&str]) -> Arc<TableSchema> {
         data_type,
         native_type: native_type.to_owned(),
         nullable,
+        number: None,
+        missing: None,
     };
     let mut columns = vec![
         column("id", DataType::Int64, "bigint", false),
@@ -38,6 +40,7 @@ pub(super) fn schema(added: &[&str]) -> Arc<TableSchema> {
         dialect: "postgres".to_owned(),
         columns,
         key: vec![0],
+        number: None,
     })
 }
 

@@ -1,7 +1,7 @@
-//! Types and literals of the matrix: extremes, and whatever needs quoting.
+//! The matrix of PostgreSQL's types and their literals: extremes, and whatever needs quoting.
 
 /// Types that the matrix needs, in schema `odd "types"`.
-pub(super) const SETUP: &str = r#"
+pub const SETUP: &str = r#"
 CREATE SCHEMA "odd ""types""";
 SET search_path TO "odd ""types""", public, pg_catalog;
 CREATE TYPE mood AS ENUM ('sad', 'it''s ok', 'with, comma', '"quoted"', 'naïve', 'NULL', '');
@@ -9,7 +9,10 @@ CREATE DOMAIN email AS text CHECK (VALUE LIKE '%@%');
 CREATE DOMAIN money_amount AS numeric(12,3);
 CREATE DOMAIN big_money AS money_amount CHECK (VALUE > 100);
 CREATE DOMAIN int_list AS int4[];
+CREATE DOMAIN feeling AS mood;
+CREATE DOMAIN feelings AS mood[];
 CREATE TYPE pair AS (a int4, b text);
+CREATE DOMAIN couple AS pair;
 CREATE TYPE nested AS (p pair, ps pair[], m mood, e email, l int_list);
 CREATE TYPE everything AS (
   a bool, b int2, c int4, d int8, e oid, f float4, g float8, h numeric, i text, j varchar(9), k char(4),
@@ -19,6 +22,40 @@ CREATE TYPE everything AS (
 CREATE TYPE floatrange AS RANGE (SUBTYPE = float8);
 CREATE TYPE textrange AS RANGE (SUBTYPE = text);
 "#;
+
+/// Types of the matrix that the server has a binary form for, and we do not read.
+pub const READ_AS_TEXT: &[&str] = &[
+    "tsquery",
+    "regclass",
+    "regtype",
+    "regproc",
+    "regprocedure",
+    "regoper",
+    "regoperator",
+    "regrole",
+    "regnamespace",
+    "regconfig",
+    "regdictionary",
+    "regcollation",
+    "regclass[]",
+    "aclitem[]",
+];
+
+/// Types of extensions with literals: the extension, the type, the literals.
+pub const EXTENSIONS: &[(&str, &str, &[&str])] = &[
+    ("citext", "citext", &["'Straße'", "''", "'NULL'", "repeat('Ab', 5000)"]),
+    ("citext", "citext[]", &["'{A,\"b c\",NULL}'", "'{}'"]),
+    ("hstore", "hstore", &["''", "'a=>1, b=>NULL, \"c \\\"d\\\\\"=>\"x, y\"'", "'\"\"=>\"\"'"]),
+    ("ltree", "ltree", &["''", "'Top.Science.Astronomy_1'"]),
+    ("ltree", "lquery", &["'Top.*{1,2}.!a|b@'"]),
+    ("ltree", "ltxtquery", &["'Europe & !Trans* | x'"]),
+    ("cube", "cube", &["'(1,2),(3,4)'", "'(0)'", "'(1e-7,1e23)'"]),
+    ("seg", "seg", &["'1.50'", "'~6.5'", "'1.0 .. 2.00'"]),
+    ("isn", "isbn13", &["'978-0-11-000533-1'"]),
+    ("intarray", "query_int", &["'1&(2|!3)'"]),
+    ("lo", "lo", &["'4294967295'"]),
+    ("vector", "vector(3)", &["'[1,-2.5,1e-7]'", "'[0.1,3e38,0]'"]),
+];
 
 const INT4: &[&str] = &["0", "-1", "2147483647", "-2147483648"];
 const TEXT: &[&str] = &[
@@ -104,7 +141,8 @@ const FLOAT: &[&str] = &[
 ];
 
 /// A type and literals of it. `NULL` is added to each.
-pub(super) fn matrix(major: u16) -> Vec<(&'static str, Vec<&'static str>)> {
+#[must_use]
+pub fn matrix(major: u16) -> Vec<(&'static str, Vec<&'static str>)> {
     let mut matrix: Vec<(&str, &[&str])> = Vec::new();
     matrix.extend_from_slice(SCALARS);
     matrix.extend_from_slice(PRINTED);
@@ -122,6 +160,10 @@ pub(super) fn matrix(major: u16) -> Vec<(&'static str, Vec<&'static str>)> {
         ));
         matrix.push(("numeric(6,-2)", vec!["123456", "50", "49"]));
         matrix.push(("numeric(3,5)", vec!["0.00123"]));
+    }
+    if major >= 15 {
+        matrix.push(("numeric(1000,-1000)", vec!["1e1000", "repeat('9', 1990)::numeric"]));
+        matrix.push(("numeric(3,1000)", vec!["123e-1000"]));
     }
     if major >= 17 {
         matrix.push(("interval", vec!["'infinity'", "'-infinity'"]));
@@ -151,6 +193,9 @@ const SCALARS: &[(&str, &[&str])] = &[
     ("json", &["'null'", "'{\"b\": 1,  \"a\":[1.0,2e3], \"a\":null}'", "'\"ü\\u00fc\"'", "'[ ]'"]),
     ("jsonb", &["'null'", "'{\"b\": 1,  \"a\":[1.0,2e3], \"a\":null}'", "'\"ü\\u00fc\"'", "'[ ]'"]),
     ("jsonb", &["'12345678901234567890123.450'", "jsonb_build_object('k', repeat('x', 9000))"]),
+    ("jsonb", &["'1e400'", "'-1E-400'", "'1.10'", "'-0'", "'-0.0'", "'100000000000000000000'"]),
+    ("jsonb", &["'{\"a\": 1, \"a\": 2}'", "'\"\\ud83c\\udf88\"'", "'{\"\": [[], {}]}'"]),
+    ("json", &["' {\"a\" : 1E400 ,\"a\":-0.0 } '", "E'[1,\\n\\t2]'", "'1e-999999'"]),
     ("uuid", &["'00000000-0000-0000-0000-000000000000'", "'ffffffff-ffff-4fff-8fff-ffffffffff0f'"]),
     ("date", &["'2000-01-01'", "'1970-01-01'", "'infinity'", "'-infinity'", "'4713-11-24 BC'"]),
     ("date", &["'5874897-12-31'", "'0001-01-01'", "'0001-12-31 BC'", "'12345-02-28'"]),
@@ -163,6 +208,7 @@ const SCALARS: &[(&str, &[&str])] = &[
     ("timestamptz", TIMESTAMP),
     ("timestamptz", &["'2024-06-01 12:00+05:30'", "'2024-06-01 12:00 America/New_York'"]),
     ("interval", INTERVAL),
+    ("interval year to month", &["'1 year 2 mons'"]),
     ("interval day to second(2)", &["'1 12:34:56.789'"]),
     ("money", &["0", "0.01", "-0.01", "1234.56", "-1234567.89", "'92233720368547758.07'"]),
     ("money", &["'-92233720368547758.08'", "999.99", "1000"]),
@@ -171,6 +217,9 @@ const SCALARS: &[(&str, &[&str])] = &[
 const PRINTED: &[(&str, &[&str])] = &[
     ("xml", &["'<a>ü</a>'", "'<?xml version=\"1.0\" encoding=\"utf-8\"?><a/>'", "''"]),
     ("bit(3)", &["B'101'", "B'000'"]),
+    ("bit(1)", &["B'1'"]),
+    ("bit(64)", &["B'1000000000000000000000000000000000000000000000000000000000000001'"]),
+    ("varbit(5)", &["B''", "B'10101'"]),
     ("varbit", &["B''", "B'1'", "B'10101010'", "B'101010101'"]),
     ("inet", &["'1.2.3.4'", "'0.0.0.0/0'", "'10.1.2.3/8'", "'255.255.255.255/32'"]),
     ("inet", &["'::'", "'::1'", "'1::'", "'2001:db8::1/64'", "'::ffff:1.2.3.4'", "'::1.2.3.4'"]),
@@ -216,6 +265,14 @@ const PRINTED: &[(&str, &[&str])] = &[
     ("regclass", &["'pg_class'", "'\"odd \"\"types\"\"\".m1'", "'0'"]),
     ("regtype", &["'int4'", "'\"odd \"\"types\"\"\".mood'"]),
     ("regproc", &["'now'"]),
+    ("regprocedure", &["'now()'", "'sum(int4)'"]),
+    ("regoper", &["'||/'"]),
+    ("regoperator", &["'+(int4,int4)'"]),
+    ("regrole", &["'postgres'"]),
+    ("regnamespace", &["'public'", "'\"odd \"\"types\"\"\"'"]),
+    ("regconfig", &["'english'"]),
+    ("regdictionary", &["'simple'"]),
+    ("regcollation", &["'\"C\"'"]),
     ("oidvector", &["''", "'1 2 4294967295'"]),
     ("int2vector", &["''", "'1 -2 3'"]),
     ("jsonpath", &["'$.a[*] ? (@ > 1)'", "'lax $'"]),
@@ -226,6 +283,11 @@ const PRINTED: &[(&str, &[&str])] = &[
 const CONTAINERS: &[(&str, &[&str])] = &[
     ("mood", &["'sad'", "'it''s ok'", "'with, comma'", "'\"quoted\"'", "'naïve'", "'NULL'", "''"]),
     ("email", &["'a@b'"]),
+    ("feeling", &["'with, comma'", "''"]),
+    ("feelings", &["ARRAY['sad', NULL, '']::mood[]", "'{}'"]),
+    ("couple", &["ROW(1, 'a \"b\"')::pair"]),
+    ("couple[]", &["ARRAY[ROW(1, 'a,b')::pair, NULL]::couple[]"]),
+    ("int_list[]", &["'{\"{1,2}\",\"{}\",NULL}'"]),
     ("big_money", &["123.4567"]),
     ("int_list", &["'{1,NULL,3}'"]),
     ("pair", &["(1, 'x')", "(NULL, NULL)", "(1, '')", "(2, 'a \"b\" (c), \\ d')", "(3, E'\\n')"]),
