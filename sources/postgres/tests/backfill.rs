@@ -245,7 +245,7 @@ async fn a_table_that_cannot_be_read_holds_up_no_other() {
             if let Some(trouble) = running.status.borrow().details.get("not_copied") {
                 return trouble.clone();
             }
-            tokio::select! {
+            tokio::select! { biased;
                 _ = running.batches.recv() => {}
                 () = tokio::time::sleep(Duration::from_millis(100)) => {}
             }

@@ -365,3 +365,129 @@ fn split_at(range: Range, half: Range) -> impl Iterator<Item = Range> {
         if inside { [front, rest] } else { [range, Range { from: range.to, to: range.to }] };
     parts.into_iter().filter(|part| !part.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn name(number: u32) -> TableId {
+        TableId::new("public", format!("t{number:03}"))
+    }
+
+    fn files(oid: u32, blocks: u64) -> Vec<File> {
+        let left = vec![Range::of_blocks(blocks)].into_iter().filter(|range| !range.is_empty());
+        vec![File { oid, name: name(oid).name, number: 1, blocks: 7, left: left.collect() }]
+    }
+
+    /// As a restart finds it.
+    fn stored(schedule: &Schedule, tables: u32) -> Schedule {
+        let bytes = serde_json::to_vec(schedule.progress()).unwrap();
+        let progress = serde_json::from_slice(&bytes).unwrap();
+        Schedule::new(progress, (0..tables).map(|number| (name(number), number)))
+    }
+
+    proptest! {
+        /// However work is finished, given back, cut short by restarts or made smaller, each block of
+        /// each table is finished once and no more often.
+        #[test]
+        fn every_block_is_copied_once(
+            sizes in prop::collection::vec(0_u64..60, 1..8),
+            steps in prop::collection::vec((0_u8..10, any::<usize>()), 0..400),
+        ) {
+            let tables = u32::try_from(sizes.len()).unwrap();
+            let mut schedule = Schedule::new(Progress::default(), (0..tables).map(|n| (name(n), n)));
+            let mut work: Vec<Work> = Vec::new();
+            let mut copied: BTreeMap<u32, Vec<Range>> = BTreeMap::new();
+            let mut steps = steps.into_iter();
+            let now = Instant::now();
+            for _ in 0..20_000 {
+                if schedule.is_complete() {
+                    break;
+                }
+                let (step, which) = steps.next().unwrap_or((0, 0));
+                if work.len() < 4 && let Some(taken) = schedule.take(now) {
+                    work.push(taken);
+                }
+                prop_assert!(!work.is_empty(), "nothing to do, and not complete");
+                let one = work.remove(which % work.len());
+                match (step, &one.what) {
+                    (0..=5, What::Files) => {
+                        let size = sizes[usize::try_from(one.oid).unwrap()];
+                        if !schedule.found(&one, files(one.oid, size)) {
+                            schedule.finish(one.number, 0);
+                        }
+                    }
+                    (0..=5, What::Range { range, .. }) => {
+                        schedule.finish(one.number, 1).unwrap();
+                        copied.entry(one.oid).or_default().push(*range);
+                    }
+                    (6, What::Range { .. }) => {
+                        schedule.shrink(one.number);
+                        schedule.give_back(one.number);
+                    }
+                    (7, _) => {
+                        schedule = stored(&schedule, tables);
+                        work.clear();
+                    }
+                    _ => schedule.give_back(one.number),
+                }
+            }
+            prop_assert!(schedule.is_complete());
+            for (number, blocks) in sizes.iter().enumerate() {
+                let mut left = vec![Range::of_blocks(*blocks)];
+                left.retain(|range| !range.is_empty());
+                for range in copied.remove(&u32::try_from(number).unwrap()).unwrap_or_default() {
+                    let before: u64 = left.iter().map(|left| left.blocks()).sum();
+                    left = left.iter().flat_map(|left| left.without(range)).collect();
+                    let after: u64 = left.iter().map(|left| left.blocks()).sum();
+                    prop_assert!(after < before || range.blocks() <= 1, "{range:?} was copied twice");
+                }
+                prop_assert!(left.is_empty(), "{left:?} of table {number} was not copied");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_are_asked_for_keep_a_table_open() {
+        let mut schedule = Schedule::new(Progress::default(), [(name(0), 0)]);
+        let now = Instant::now();
+        let work = schedule.take(now).unwrap();
+        assert!(!schedule.ask_for(1, vec!["x".to_owned()], None), "a table that has not begun");
+        assert!(schedule.ask_for(0, vec!["7".to_owned()], None));
+        assert!(!schedule.found(&work, files(0, 0)));
+        assert!(!schedule.finish(work.number, 0).unwrap().complete);
+        let work = schedule.take(now).unwrap();
+        assert_eq!(work.what, What::Keys(vec![(vec!["7".to_owned()], None)]));
+        assert_eq!(schedule.take(now), None, "nobody else is sent for the same rows");
+        schedule.keep_asking(work.number, |_| true);
+        assert!(!schedule.finish(work.number, 0).unwrap().complete, "it was changed meanwhile");
+        let work = schedule.take(now).unwrap();
+        assert!(schedule.finish(work.number, 1).unwrap().complete);
+        assert!(schedule.is_complete());
+    }
+
+    #[test]
+    fn too_many_rows_to_ask_for_are_another_pass() {
+        let mut schedule = Schedule::new(Progress::default(), [(name(0), 0)]);
+        let now = Instant::now();
+        let work = schedule.take(now).unwrap();
+        assert!(schedule.found(&work, files(0, 5)));
+        let asked = (0..10_000).all(|key| schedule.ask_for(0, vec![key.to_string()], None));
+        assert!(!asked);
+        let mut passes = 0;
+        while let Some(work) = schedule.take(now) {
+            match work.what {
+                What::Files => {
+                    passes += 1;
+                    schedule.found(&work, files(0, 5));
+                }
+                What::Range { .. } | What::Keys(_) => {
+                    schedule.finish(work.number, 0);
+                }
+            }
+        }
+        assert!(schedule.is_complete());
+        assert_eq!(passes, 1);
+    }
+}

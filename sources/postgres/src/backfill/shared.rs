@@ -78,7 +78,7 @@ impl Shared {
                     return Some(work);
                 }
             }
-            tokio::select! {
+            tokio::select! { biased;
                 () = woken => {}
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
