@@ -77,15 +77,11 @@ async fn a_slot_that_someone_else_reads_is_named() {
     })
     .await;
     scene.cdc(&["check"]).await.exits_with(0).mentions(&[&slot, "pg_recvlogical"]);
-    let mut running = scene.start();
-    let reason = running.answers("/readyz", 503).await;
-    crate::process::eventually("the reason names the slot", async || {
-        running.get("/readyz").is_some_and(|(_, body)| body.contains(&slot))
-    })
-    .await;
-    assert!(!reason.is_empty());
+    let refused = scene.cdc(&["run"]).await;
     reader.kill().unwrap();
     reader.wait().unwrap();
+    refused.exits_with(1).mentions(&["CDC-1013", &slot, "pg_recvlogical"]);
+    let mut running = scene.start();
     running.ready().await;
     running.stop().await.exits_with(0);
 }

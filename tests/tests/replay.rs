@@ -1,7 +1,8 @@
 //! The oracle of the file sink: what its lines say that the tables hold.
 //!
 //! A line may stand in the file again; its position tells. Apart from that positions only grow, and
-//! every change fits the rows that the changes before it left.
+//! every change fits the rows that the changes before it left. While tables are still being copied, a
+//! change may come before the row that it is about.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -29,6 +30,11 @@ impl Replayed {
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
         let mut replayed = Self::default();
         let mut positions = BTreeSet::new();
+        let of_copy = |line: &str| {
+            serde_json::from_str(line).is_ok_and(|line: Value| line["value"]["op"] == "r")
+        };
+        let copied = text.lines().filter(|line| of_copy(line)).count();
+        let mut seen = 0;
         for (number, line) in text.lines().enumerate() {
             let at = |what: String| format!("line {}: {what}", number + 1);
             let line: Value = serde_json::from_str(line).map_err(|error| at(error.to_string()))?;
@@ -40,7 +46,8 @@ impl Replayed {
             if positions.last() != Some(&position) {
                 return Err(at(format!("{position:x?} comes after a later position")));
             }
-            replayed.apply(&line).map_err(at)?;
+            seen += usize::from(line["value"]["op"] == "r");
+            replayed.apply(&line, seen < copied).map_err(at)?;
         }
         Ok(replayed)
     }
@@ -50,7 +57,7 @@ impl Replayed {
         self.tables.get(table).cloned().unwrap_or_default()
     }
 
-    fn apply(&mut self, line: &Value) -> Result<(), String> {
+    fn apply(&mut self, line: &Value, copying: bool) -> Result<(), String> {
         let (key, value) = (&line["key"], &line["value"]);
         let source = &value["source"];
         let (Some(schema), Some(table)) = (source["schema"].as_str(), source["table"].as_str())
@@ -61,7 +68,10 @@ impl Replayed {
         let rows = self.tables.entry(name).or_default();
         let operation = value["op"].as_str().unwrap_or_default();
         match operation {
-            "r" | "c" => {
+            "r" => {
+                rows.insert(key.to_string(), object(&value["after"])?);
+            }
+            "c" => {
                 let row = object(&value["after"])?;
                 if rows.insert(key.to_string(), row).is_some() {
                     return Err(format!("inserts {key}, which is there already"));
@@ -69,19 +79,27 @@ impl Replayed {
             }
             "u" => {
                 let old = old_key(key, &value["before"]);
-                let before =
-                    rows.remove(&old).ok_or_else(|| format!("updates {old}: no such row"))?;
+                let before = rows.remove(&old);
                 let mut after = object(&value["after"])?;
+                if before.is_none() && (!copying || after.values().any(|value| value == UNCHANGED))
+                {
+                    return Err(format!("updates {old}: no such row"));
+                }
                 for (column, value) in &mut after {
                     if value == UNCHANGED {
-                        *value = before.get(column).cloned().unwrap_or_default();
+                        *value = before
+                            .as_ref()
+                            .and_then(|row| row.get(column))
+                            .cloned()
+                            .unwrap_or_default();
                     }
                 }
                 rows.insert(key.to_string(), after);
             }
             "d" => {
-                rows.remove(&key.to_string())
-                    .ok_or_else(|| format!("deletes {key}: no such row"))?;
+                if rows.remove(&key.to_string()).is_none() && !copying {
+                    return Err(format!("deletes {key}: no such row"));
+                }
             }
             "t" => rows.clear(),
             other => return Err(format!("unknown operation `{other}`")),

@@ -63,7 +63,7 @@ pub(crate) fn can_copy(table: &CatalogTable, published: &Published, via_root: bo
     let is_published =
         |attnum: &i16| table.captured_columns().any(|column| column.attnum == *attnum);
     let has_key = !table.key().is_empty() && table.key().iter().all(is_published);
-    has_key && (via_root || !table.partitioned)
+    !table.unlogged && has_key && (via_root || !table.partitioned)
 }
 
 /// What a copy begins with.
