@@ -234,7 +234,7 @@ impl Source for ScriptedSource {
                 changes: part,
                 end,
                 resume: Bytes::from(end.commit.to_string()),
-                complete: true,
+                complete: changes.iter().skip(at).all(|c| c.operation != Operation::Snapshot),
             };
             tokio::select! { biased;
                 () = context.cancel.cancelled() => return Ok(()),
