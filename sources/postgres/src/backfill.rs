@@ -23,6 +23,7 @@ mod shared;
 mod table;
 mod tid;
 mod touched;
+mod unseen;
 mod visibility;
 
 pub use progress::Progress;
@@ -46,10 +47,7 @@ use std::{
     sync::Arc,
 };
 use table::Planner;
-use tokio::{
-    sync::{Semaphore, mpsc},
-    task::JoinSet,
-};
+use tokio::{sync::Semaphore, task::JoinSet};
 use touched::{Changed, Fate, Key, Touch, Touched, Verdict, key_of};
 
 /// The piece of work that no reader does: emptying the tables.
@@ -81,9 +79,6 @@ pub(crate) struct Begin<'a> {
 /// The copy, as the stream sees it. Dropping it ends its readers.
 pub(crate) struct Backfill {
     shared: Arc<Shared>,
-    ready: mpsc::Receiver<Chunk>,
-    /// Chunks whose watermark has not come yet.
-    waiting: BTreeMap<u64, Chunk>,
     touched: Touched,
     /// Numbers of the tables that are not complete.
     incomplete: BTreeSet<u32>,
@@ -113,7 +108,7 @@ impl Backfill {
         let Begin { config, selection, sql, catalog, published, via_root, progress } = begin;
         let tables = catalog.tables.iter().filter(|table| can_copy(table, &published, via_root));
         let empty_first = progress.empty_first;
-        let schedule =
+        let mut schedule =
             Schedule::new(progress.clone(), tables.map(|table| (table.table.clone(), table.oid)));
         if schedule.is_complete() {
             return None;
@@ -124,6 +119,12 @@ impl Backfill {
             true => to_empty.map(|table| schema::table_schema(table, &catalog.types)).collect(),
             false => Vec::new(),
         };
+        let asked = progress.open.iter().map(|open| {
+            let keys = open.reread.iter().map(|(text, key)| (key.clone(), text.clone()));
+            (open.oid, keys.collect())
+        });
+        let asked = asked.collect();
+        schedule.hold(&incomplete, incomplete.iter().map(|oid| (*oid, String::new())).collect());
         let run = format!("{}/{:016x}", config.slot_name, rand::random::<u64>());
         let planner = Planner::new(Arc::clone(&catalog.types), published);
         let shared = Shared::new(Arc::clone(selection), run, Arc::clone(sql), planner, schedule);
@@ -131,29 +132,26 @@ impl Backfill {
         let readers = usize::try_from(config.snapshot_readers).unwrap_or(1).max(1);
         // One more than there are readers: while a chunk waits for its watermark, the next is read.
         let permits = Arc::new(Semaphore::new(readers + 1));
-        let (ready, chunks) = mpsc::channel(readers + 1);
         let mut tasks = JoinSet::new();
         for _ in 0..readers {
             let reader = Reader {
                 config: Arc::clone(config),
                 shared: Arc::clone(&shared),
-                ready: ready.clone(),
                 permits: Arc::clone(&permits),
                 connection: None,
             };
             tasks.spawn(Box::pin(reader.run()));
         }
+        tasks.spawn(unseen::release(Arc::clone(config), Arc::clone(&shared), incomplete.clone()));
         if empty_first {
             tasks.spawn(reader::announce(Arc::clone(config), shared.watermark(EMPTY_ALL)));
         }
         Some(Self {
             shared,
-            ready: chunks,
-            waiting: BTreeMap::new(),
             touched: Touched::default(),
             incomplete,
             changed: BTreeSet::new(),
-            asked: BTreeMap::new(),
+            asked,
             due: None,
             progress,
             to_empty,
@@ -218,6 +216,7 @@ impl Backfill {
             self.shared.schedule().changed(oid);
             self.remember();
         }
+        self.touched.make_room(|| self.shared.schedule().floor());
         let key = &change.schema.key;
         let of = |row: &Option<Row>| row.as_ref().and_then(|row| key_of(key, row));
         let (before, after) = (of(&change.before), of(&change.after));
@@ -276,7 +275,7 @@ impl Backfill {
         let moved = before.is_some() && before != after;
         let asked = match (&text, &after) {
             (Some(text), Some(key)) => {
-                self.shared.schedule().ask_for(oid, text.clone(), Some(key.clone()))
+                self.shared.schedule().ask_for(oid, text.clone(), key.clone())
             }
             _ => false,
         };
@@ -316,10 +315,7 @@ impl Backfill {
         if number == EMPTY_ALL {
             return Some(Arrival::Emptied(std::mem::take(&mut self.to_empty)));
         }
-        while let Ok(chunk) = self.ready.try_recv() {
-            self.waiting.insert(chunk.number, chunk);
-        }
-        let chunk = self.waiting.remove(&number)?;
+        let chunk = self.shared.take(number)?;
         let Chunk { oid, schema, seen, rows, announced, .. } = chunk;
         let Some(schema) = schema else {
             return Some(Arrival::Rows { schema: None, rows: Vec::new() });
@@ -332,10 +328,8 @@ impl Backfill {
             Verdict::AllBut(changed) if !outdated => {
                 let (rows, again) = part(&schema, rows, &changed);
                 let keys = again.rows;
-                let again = |key: Option<&Key>| {
-                    key.is_none_or(|key| {
-                        keys.contains(key) || (changed.contains(key) && !again.read.contains(key))
-                    })
+                let again = |key: &Key| {
+                    keys.contains(key) || (changed.contains(key) && !again.read.contains(key))
                 };
                 self.shared.schedule().keep_asking(number, again);
                 rows

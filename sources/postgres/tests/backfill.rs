@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 /// Rows of the large table: several chunks.
 const ROWS: i64 = 120_000;
 
-const LARGE: &str = "CREATE TABLE big (id int8 PRIMARY KEY, note text, big text);
+pub(crate) const LARGE: &str = "CREATE TABLE big (id int8 PRIMARY KEY, note text, big text);
     ALTER TABLE big ALTER COLUMN big SET STORAGE EXTERNAL;
     INSERT INTO big SELECT n, repeat('x', 150), NULL FROM generate_series(1, 120000) AS n;
     UPDATE big SET big = repeat(md5(id::text), 100) WHERE id % 1000 = 0;
@@ -23,7 +23,7 @@ const LARGE: &str = "CREATE TABLE big (id int8 PRIMARY KEY, note text, big text)
     CREATE TABLE gone (id int8 PRIMARY KEY, note text); INSERT INTO gone VALUES (1, 'a'); DELETE FROM gone;
     CREATE TABLE keyless (id int8, note text); INSERT INTO keyless VALUES (1, 'a'), (1, 'a')";
 
-fn copying(server: &Postgres, name: &str) -> Config {
+pub(crate) fn copying(server: &Postgres, name: &str) -> Config {
     Config { snapshot_mode: SnapshotMode::Initial, ..config(server, name) }
 }
 
@@ -58,7 +58,7 @@ fn load(server: &'static Postgres, name: &str, sessions: i64) -> JoinSet<()> {
     tasks
 }
 
-async fn check(pipeline: &Pipeline, server: &Postgres, name: &str, tables: &[&str]) {
+pub(crate) async fn check(pipeline: &Pipeline, server: &Postgres, name: &str, tables: &[&str]) {
     let client = server.connect(name).await.unwrap();
     let mut model = Model::default();
     model.apply(&pipeline.changes);
@@ -202,6 +202,30 @@ async fn tables_change_their_shape_and_place_while_they_are_copied() {
             model.assert_equals(&client, table).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_whose_sessions_are_ended_begin_anew() {
+    let server = servers()[0];
+    let (name, client) = database(server, LARGE).await;
+    let mut pipeline = Pipeline::provisioned(copying(server, &name)).await;
+    let mut running = pipeline.start_with(2, 1 << 20).await;
+    running.until_changes(1000).await;
+    let mut ending = JoinSet::new();
+    ending.spawn(async move {
+        // Where the watermark is written, too.
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                   WHERE datname = current_database() AND backend_type = 'client backend'
+                   AND query ~ 'LOCK TABLE|COPY|cdc.watermark' AND pid <> pg_backend_pid()";
+        for _ in 0..60 {
+            client.batch_execute(end).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    running.until_current().await;
+    ending.shutdown().await;
+    running.stop().await.unwrap();
+    check(&pipeline, server, &name, &["big", "small", "empty", "gone"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,6 +26,9 @@ pub(crate) fn servers() -> Vec<&'static Postgres> {
     majors.into_iter().filter_map(shared).collect()
 }
 
+/// The copy of a table under load may take longer, on a machine that does other things too.
+const PATIENCE_IN_ALL: Duration = Duration::from_secs(300);
+
 /// A configuration for a database of a test server.
 pub(crate) fn config(server: &Postgres, database: &str) -> Config {
     Config {
@@ -172,7 +175,14 @@ impl Running<'_> {
 
     /// Takes batches in until everything up to `position` has come.
     pub(crate) async fn until(&mut self, position: Position) {
+        let started = std::time::Instant::now();
         while self.pipeline.complete < position {
+            assert!(
+                started.elapsed() < PATIENCE_IN_ALL,
+                "{:?} does not reach {position:?}: {:?}",
+                self.pipeline.complete,
+                self.pipeline.resume.as_deref().map(String::from_utf8_lossy)
+            );
             if self.step().await.is_none() {
                 panic!("the source ended early: {:?}", self.outcome().await);
             }

@@ -22,3 +22,4 @@ mod slot;
 mod snapshot;
 mod stream;
 mod types;
+mod unseen;

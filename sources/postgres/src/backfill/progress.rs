@@ -50,10 +50,9 @@ pub(crate) struct OpenTable {
     pub(crate) again: bool,
     /// The files that hold its rows, with what is left of them; `None` before they were looked up.
     pub(crate) files: Option<Vec<File>>,
-    /// Keys of rows that are read on their own, as the server prints them and, until a restart, as the
-    /// stream knows them.
+    /// Keys of rows that are read on their own, as the server prints them and as the stream knows them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "keys")]
-    pub(crate) reread: BTreeMap<Vec<String>, Option<Key>>,
+    pub(crate) reread: BTreeMap<Vec<String>, Key>,
     /// Were there more keys than are kept?
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) another_pass: bool,
@@ -116,7 +115,7 @@ impl OpenTable {
 
     /// A row has to be read on its own. `false` when there are too many of them: then the whole table
     /// will be read again.
-    pub(crate) fn ask_for(&mut self, text: Vec<String>, key: Option<Key>) -> bool {
+    pub(crate) fn ask_for(&mut self, text: Vec<String>, key: Key) -> bool {
         self.reread.insert(text, key);
         let few = self.reread.len() <= REREAD_MAX;
         if !few {
@@ -135,9 +134,7 @@ impl OpenTable {
 
     /// Do destinations hold every row but those that are read on their own?
     pub(crate) fn is_closing(&self) -> bool {
-        !self.another_pass
-            && self.files.as_ref().is_some_and(Vec::is_empty)
-            && self.reread.values().all(Option::is_some)
+        !self.another_pass && self.files.as_ref().is_some_and(Vec::is_empty)
     }
 
     /// Its rows lie elsewhere now, or more of them have to be read: it is read from its beginning.
@@ -147,23 +144,23 @@ impl OpenTable {
     }
 }
 
-/// Keys without their counts, which matter only to what is under way.
+/// Keys as pairs, since a list cannot be the name of a value in JSON.
 mod keys {
     use super::Key;
     use serde::{Deserialize, Deserializer, Serializer};
     use std::collections::BTreeMap;
 
     pub(super) fn serialize<S: Serializer>(
-        keys: &BTreeMap<Vec<String>, Option<Key>>,
+        keys: &BTreeMap<Vec<String>, Key>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(keys.keys())
+        serializer.collect_seq(keys)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<BTreeMap<Vec<String>, Option<Key>>, D::Error> {
-        let keys = Vec::<Vec<String>>::deserialize(deserializer)?;
-        Ok(keys.into_iter().map(|key| (key, None)).collect())
+    ) -> Result<BTreeMap<Vec<String>, Key>, D::Error> {
+        let keys = Vec::<(Vec<String>, Key)>::deserialize(deserializer)?;
+        Ok(keys.into_iter().collect())
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 use bytes::Bytes;
 use cdc_core::{Error, Result, Retry, Row, TableId, Value};
 use std::{sync::Arc, time::Duration};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Prefix of the messages by which a chunk finds its place in the stream.
 pub(crate) const WATERMARK: &str = "cdc.watermark";
@@ -44,7 +44,6 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::f
 pub(crate) struct Reader {
     pub(crate) config: Arc<Config>,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) ready: mpsc::Sender<Chunk>,
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) connection: Option<RawConnection>,
 }
@@ -78,6 +77,7 @@ impl Reader {
                     if is_about_table(&error) {
                         tracing::warn!(table = %work.table, error = %error.chain(), "the table cannot be read now");
                         self.shared.fail(work.number, error.chain());
+                        self.look_anew().await;
                     } else {
                         tracing::warn!(error = %error.chain(), wait_ms = wait.as_millis(), "a reader of the snapshot failed");
                         self.shared.give_back(work.number);
@@ -87,6 +87,21 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// Takes a snapshot of the server although no table can be read with it: what it sees need not be
+    /// remembered.
+    async fn look_anew(&mut self) {
+        let look = async {
+            let mut connection = self.open().await?;
+            let rows = query(&mut connection, "SELECT pg_current_snapshot()::text").await?;
+            if let Some(row) = rows.first() {
+                let seen = text(row, 0)?.parse().map_err(error::protocol)?;
+                self.shared.saw(&Arc::new(seen));
+            }
+            Ok::<_, Error>(connection)
+        };
+        self.connection = look.await.ok();
     }
 
     fn settle(&mut self, work: &Work, outcome: Outcome) {
@@ -169,9 +184,8 @@ impl Reader {
         let number = work.number;
         let chunk = Chunk { number, oid: work.oid, schema, seen, rows, announced, _permit: permit };
         // It has to be there before its place in the stream comes along.
-        if self.ready.send(chunk).await.is_ok() {
-            query(&mut connection, &emit(&self.shared.watermark(number))).await?;
-        }
+        self.shared.put(chunk);
+        query(&mut connection, &emit(&self.shared.watermark(number))).await?;
         self.connection = Some(connection);
         Ok(Outcome::Sent)
     }
@@ -304,7 +318,10 @@ async fn copy(
     Ok(Some(rows))
 }
 
-async fn query(connection: &mut RawConnection, sql: &str) -> Result<Vec<Vec<Option<Bytes>>>> {
+pub(super) async fn query(
+    connection: &mut RawConnection,
+    sql: &str,
+) -> Result<Vec<Vec<Option<Bytes>>>> {
     let doing = "read a table";
     match tokio::time::timeout(STATEMENT_MAX, connection.query(doing, sql)).await {
         Ok(rows) => rows,
@@ -332,7 +349,7 @@ fn is_about_table(error: &Error) -> bool {
     }
 }
 
-fn text(row: &[Option<Bytes>], index: usize) -> Result<&str> {
+pub(super) fn text(row: &[Option<Bytes>], index: usize) -> Result<&str> {
     let field = row.get(index).and_then(Option::as_ref);
     let text = field.and_then(|bytes| std::str::from_utf8(bytes).ok());
     text.ok_or_else(|| {
@@ -340,7 +357,7 @@ fn text(row: &[Option<Bytes>], index: usize) -> Result<&str> {
     })
 }
 
-fn number<N: std::str::FromStr>(row: &[Option<Bytes>], index: usize) -> Result<N> {
+pub(super) fn number<N: std::str::FromStr>(row: &[Option<Bytes>], index: usize) -> Result<N> {
     let unknown =
         |_| error::protocol(Malformed::new("an answer of the catalog in an unknown form"));
     text(row, index)?.parse().map_err(unknown)

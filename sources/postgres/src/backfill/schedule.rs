@@ -9,7 +9,7 @@ use super::{
 use crate::quote;
 use cdc_core::TableId;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -40,7 +40,7 @@ pub(crate) enum What {
     /// Those of a range of a file.
     Range { file: u32, number: u32, range: Range },
     /// Those with these keys.
-    Keys(Vec<(Vec<String>, Option<Key>)>),
+    Keys(Vec<(Vec<String>, Key)>),
 }
 
 /// A piece of work that somebody has.
@@ -74,6 +74,8 @@ pub(crate) struct Schedule {
     next: u64,
     newest: Option<Arc<Visibility>>,
     failed: BTreeMap<u32, (Instant, String)>,
+    /// Tables that are not read yet, and why.
+    held: BTreeMap<u32, String>,
 }
 
 impl Schedule {
@@ -93,6 +95,7 @@ impl Schedule {
             next: 1,
             newest: None,
             failed: BTreeMap::new(),
+            held: BTreeMap::new(),
         }
     }
 
@@ -116,25 +119,46 @@ impl Schedule {
         if self.progress.empty_first {
             return None;
         }
-        let found = self.progress.open.iter().find_map(|open| {
-            let waits = self.failed.get(&open.oid).is_some_and(|(until, _)| *until > now);
-            let what = if waits { None } else { self.part_of(open) };
-            what.map(|what| (open.table.clone(), open.oid, open.condition.clone(), what))
-        });
-        let (table, oid, condition, what) = match found {
-            Some(found) => found,
-            None => {
-                let (table, oid) = self.waiting.pop_front()?;
-                self.progress.open.push(OpenTable::new(table.clone(), oid));
-                self.progress.through = Some(table.clone());
-                (table, oid, None, What::Files)
+        let (table, oid, condition, what) = loop {
+            let found = self.progress.open.iter().find_map(|open| {
+                let what = if self.rests(open.oid, now) { None } else { self.part_of(open) };
+                what.map(|what| (open.table.clone(), open.oid, open.condition.clone(), what))
+            });
+            if let Some(found) = found {
+                break found;
             }
+            let (table, oid) = self.waiting.pop_front()?;
+            self.progress.open.push(OpenTable::new(table.clone(), oid));
+            self.progress.through = Some(table);
         };
         let number = self.next;
         self.next += 1;
         let taken = Taken { oid, what: what.clone(), floor: self.newest.clone() };
         self.taken.insert(number, taken);
         Some(Work { number, table, oid, condition, what })
+    }
+
+    /// Is the table left alone for now?
+    fn rests(&self, oid: u32, now: Instant) -> bool {
+        self.held.contains_key(&oid) || self.failed.get(&oid).is_some_and(|(until, _)| *until > now)
+    }
+
+    /// Of these tables, only those that `why` does not name may be read from now on. Says whether that is
+    /// all of them.
+    pub(crate) fn hold(&mut self, tables: &BTreeSet<u32>, mut why: BTreeMap<u32, String>) -> bool {
+        let mut all = true;
+        for table in tables {
+            match why.remove(table) {
+                Some(why) => {
+                    all = false;
+                    self.held.insert(*table, why);
+                }
+                None => {
+                    self.held.remove(table);
+                }
+            }
+        }
+        all
     }
 
     /// A part of the table that nobody is at.
@@ -278,7 +302,9 @@ impl Schedule {
     /// The tables that could not be read, and why.
     pub(crate) fn failures(&self) -> impl Iterator<Item = (&TableId, &str)> {
         self.progress.open.iter().filter_map(|open| {
-            self.failed.get(&open.oid).map(|(_, why)| (&open.table, why.as_str()))
+            let held = self.held.get(&open.oid).filter(|why| !why.is_empty());
+            let why = held.or_else(|| self.failed.get(&open.oid).map(|(_, why)| why))?;
+            Some((&open.table, why.as_str()))
         })
     }
 
@@ -313,22 +339,22 @@ impl Schedule {
 
     /// A row of a table has to be read on its own. `false` when instead the whole table is going to
     /// be: it has not begun, or there are too many of them.
-    pub(crate) fn ask_for(&mut self, oid: u32, text: Vec<String>, key: Option<Key>) -> bool {
+    pub(crate) fn ask_for(&mut self, oid: u32, text: Vec<String>, key: Key) -> bool {
         self.open_mut(oid).is_some_and(|open| open.ask_for(text, key))
     }
 
     /// Of the rows that were read on their own, those that `again` tells are not done with this piece of
     /// work.
-    pub(crate) fn keep_asking(&mut self, number: u64, again: impl Fn(Option<&Key>) -> bool) {
+    pub(crate) fn keep_asking(&mut self, number: u64, again: impl Fn(&Key) -> bool) {
         if let Some(Taken { what: What::Keys(keys), .. }) = self.taken.get_mut(&number) {
-            keys.retain(|(_, key)| !again(key.as_ref()));
+            keys.retain(|(_, key)| !again(key));
         }
     }
 
     /// The keys that a piece of work is about.
     pub(crate) fn keys_of(&self, number: u64) -> Vec<Key> {
         match self.taken.get(&number).map(|taken| &taken.what) {
-            Some(What::Keys(keys)) => keys.iter().filter_map(|(_, key)| key.clone()).collect(),
+            Some(What::Keys(keys)) => keys.iter().map(|(_, key)| key.clone()).collect(),
             _ => Vec::new(),
         }
     }
@@ -373,6 +399,10 @@ mod tests {
 
     fn name(number: u32) -> TableId {
         TableId::new("public", format!("t{number:03}"))
+    }
+
+    fn key(number: u8) -> Key {
+        Box::from([number])
     }
 
     fn files(oid: u32, blocks: u64) -> Vec<File> {
@@ -453,12 +483,12 @@ mod tests {
         let mut schedule = Schedule::new(Progress::default(), [(name(0), 0)]);
         let now = Instant::now();
         let work = schedule.take(now).unwrap();
-        assert!(!schedule.ask_for(1, vec!["x".to_owned()], None), "a table that has not begun");
-        assert!(schedule.ask_for(0, vec!["7".to_owned()], None));
+        assert!(!schedule.ask_for(1, vec!["x".to_owned()], key(1)), "a table that has not begun");
+        assert!(schedule.ask_for(0, vec!["7".to_owned()], key(7)));
         assert!(!schedule.found(&work, files(0, 0)));
         assert!(!schedule.finish(work.number, 0).unwrap().complete);
         let work = schedule.take(now).unwrap();
-        assert_eq!(work.what, What::Keys(vec![(vec!["7".to_owned()], None)]));
+        assert_eq!(work.what, What::Keys(vec![(vec!["7".to_owned()], key(7))]));
         assert_eq!(schedule.take(now), None, "nobody else is sent for the same rows");
         schedule.keep_asking(work.number, |_| true);
         assert!(!schedule.finish(work.number, 0).unwrap().complete, "it was changed meanwhile");
@@ -468,12 +498,52 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_are_asked_for_are_known_again_after_a_restart() {
+        let mut schedule = Schedule::new(Progress::default(), [(name(0), 0)]);
+        let work = schedule.take(Instant::now()).unwrap();
+        assert!(schedule.ask_for(0, vec!["7".to_owned()], key(7)));
+        schedule.finish(work.number, 0);
+        let mut schedule = stored(&schedule, 1);
+        let now = Instant::now();
+        while let Some(work) = schedule.take(now) {
+            if let What::Keys(keys) = &work.what {
+                assert_eq!(*keys, [(vec!["7".to_owned()], key(7))]);
+                // Another row of the table was changed meanwhile.
+                schedule.keep_asking(work.number, |changed| *changed == key(8));
+            }
+            if work.what != What::Files || !schedule.found(&work, Vec::new()) {
+                schedule.finish(work.number, 1);
+            }
+        }
+        assert!(schedule.is_complete());
+    }
+
+    #[test]
+    fn a_table_that_is_held_lets_the_others_go_on() {
+        let tables = [(name(0), 0), (name(1), 1)];
+        let mut schedule = Schedule::new(Progress::default(), tables);
+        let (all, now) = (BTreeSet::from([0, 1]), Instant::now());
+        assert!(!schedule.hold(&all, BTreeMap::from([(0, "held".to_owned()), (1, String::new())])));
+        assert_eq!(schedule.take(now), None);
+        assert_eq!(schedule.failures().collect::<Vec<_>>(), [(&name(0), "held")]);
+        assert!(!schedule.hold(&all, BTreeMap::from([(0, "held".to_owned())])));
+        let work = schedule.take(now).unwrap();
+        assert_eq!(work.oid, 1);
+        assert_eq!(schedule.take(now), None);
+        // A restart begins with the first again.
+        let mut again = stored(&schedule, 2);
+        assert_eq!(again.take(now).unwrap().oid, 0);
+        assert!(schedule.hold(&all, BTreeMap::new()));
+        assert_eq!(schedule.take(now).unwrap().oid, 0);
+    }
+
+    #[test]
     fn too_many_rows_to_ask_for_are_another_pass() {
         let mut schedule = Schedule::new(Progress::default(), [(name(0), 0)]);
         let now = Instant::now();
         let work = schedule.take(now).unwrap();
         assert!(schedule.found(&work, files(0, 5)));
-        let asked = (0..10_000).all(|key| schedule.ask_for(0, vec![key.to_string()], None));
+        let asked = (0..10_000).all(|number| schedule.ask_for(0, vec![number.to_string()], key(1)));
         assert!(!asked);
         let mut passes = 0;
         while let Some(work) = schedule.take(now) {

@@ -1,6 +1,7 @@
 //! What the readers and the stream share.
 
 use super::{
+    chunk::Chunk,
     progress::{File, Progress},
     schedule::{Finished, Schedule, Work},
     table::{Planner, TablePlan},
@@ -9,7 +10,7 @@ use super::{
 use crate::{connection::SharedSql, schema::Selection};
 use cdc_core::{Result, TableId};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     sql: Arc<SharedSql>,
     planner: tokio::sync::Mutex<Planner>,
     schedule: Mutex<Schedule>,
+    /// Chunks whose watermark has not come yet.
+    chunks: Mutex<BTreeMap<u64, Chunk>>,
     /// How often the stream has announced each table.
     announced: Mutex<BTreeMap<u32, u64>>,
     work: Notify,
@@ -45,6 +48,7 @@ impl Shared {
             sql,
             planner: tokio::sync::Mutex::new(planner),
             schedule: Mutex::new(schedule),
+            chunks: Mutex::default(),
             announced: Mutex::new(BTreeMap::new()),
             work: Notify::new(),
         }
@@ -85,6 +89,28 @@ impl Shared {
         }
     }
 
+    /// Of these tables, only those that `why` does not name may be read from now on. Says whether that is
+    /// all of them.
+    pub(super) fn hold(&self, tables: &BTreeSet<u32>, why: BTreeMap<u32, String>) -> bool {
+        let all = self.schedule().hold(tables, why);
+        self.work.notify_waiters();
+        all
+    }
+
+    /// A chunk waits for its watermark from here on.
+    pub(super) fn put(&self, chunk: Chunk) {
+        self.chunks().insert(chunk.number, chunk);
+    }
+
+    /// The chunk of a piece of work, when it waits.
+    pub(super) fn take(&self, number: u64) -> Option<Chunk> {
+        self.chunks().remove(&number)
+    }
+
+    fn chunks(&self) -> MutexGuard<'_, BTreeMap<u64, Chunk>> {
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) async fn plan(&self, oid: u32, fingerprint: &str) -> Result<Option<Arc<TablePlan>>> {
         self.planner.lock().await.plan(&self.sql, oid, fingerprint).await
     }
@@ -105,12 +131,15 @@ impl Shared {
         self.schedule().file_name(work, file)
     }
 
+    /// A piece of work has to be done again; what was read for it is dropped.
     pub(super) fn give_back(&self, number: u64) {
+        drop(self.take(number));
         self.schedule().give_back(number);
         self.work.notify_waiters();
     }
 
     pub(super) fn fail(&self, number: u64, why: String) {
+        drop(self.take(number));
         self.schedule().fail(number, why);
     }
 

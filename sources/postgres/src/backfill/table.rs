@@ -203,7 +203,7 @@ mod tests {
         );
         let both = plan(Some("a > 1")).statement(&work(what, Some("b OR c")), "public.t").unwrap();
         assert!(both.contains("ctid < '(2,0)'::tid AND (a > 1) AND (b OR c))"), "{both}");
-        let keys = What::Keys(vec![(vec!["x'y".to_owned(), "7".to_owned()], None)]);
+        let keys = What::Keys(vec![(vec!["x'y".to_owned(), "7".to_owned()], Box::default())]);
         let keys = plan(None).statement(&work(keys, None), "").unwrap();
         assert!(
             keys.contains(

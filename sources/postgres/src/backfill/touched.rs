@@ -8,10 +8,15 @@ use super::visibility::Visibility;
 use bytes::BytesMut;
 use cdc_codec::row;
 use cdc_core::{Row, Value};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 /// More bytes of keys than this are not kept: what they belong to is read again instead.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
+/// More transactions than this are not kept apart.
+const TRANSACTIONS_MAX: usize = 20_000;
 /// What a key costs besides its bytes.
 const KEY_OVERHEAD_BYTES: usize = 48;
 
@@ -34,8 +39,18 @@ pub(crate) fn key_of(key: &[u16], values: &[Value]) -> Option<Key> {
 /// What the transactions of the stream have changed, as long as a chunk may not have seen it.
 #[derive(Debug, Default)]
 pub(crate) struct Touched {
+    /// What came before the transactions that are kept apart.
+    earlier: Earlier,
     transactions: VecDeque<Transaction>,
     bytes: usize,
+}
+
+/// Many transactions as one: chunks of these tables must see all of them. Four bytes for each transaction
+/// that comes while one chunk is read.
+#[derive(Debug, Default)]
+struct Earlier {
+    xids: Vec<u32>,
+    tables: BTreeSet<u32>,
 }
 
 #[derive(Debug)]
@@ -180,6 +195,23 @@ impl Touched {
         self.bytes = 0;
     }
 
+    /// Keeps the number of transactions small, given what every chunk sees by now.
+    pub(crate) fn make_room(&mut self, floor: impl FnOnce() -> Option<Arc<Visibility>>) {
+        if self.transactions.len() < TRANSACTIONS_MAX {
+            return;
+        }
+        if let Some(floor) = floor() {
+            self.prune(&floor);
+        }
+        if self.transactions.len() > TRANSACTIONS_MAX / 2 {
+            for one in self.transactions.drain(..TRANSACTIONS_MAX / 2) {
+                self.earlier.xids.push(one.xid);
+                self.earlier.tables.extend(one.tables.keys());
+            }
+            self.count_bytes();
+        }
+    }
+
     /// From here on chunks of these tables must see everything that has come before.
     pub(crate) fn settle(&mut self, tables: &BTreeSet<u32>) {
         for one in &mut self.transactions {
@@ -192,6 +224,14 @@ impl Touched {
     /// Every chunk that is or will be read sees what `floor` sees.
     pub(crate) fn prune(&mut self, floor: &Visibility) {
         self.transactions.retain(|one| !floor.sees(one.xid));
+        self.earlier.xids.retain(|xid| !floor.sees(*xid));
+        if self.earlier.xids.is_empty() {
+            self.earlier = Earlier::default();
+        }
+        self.count_bytes();
+    }
+
+    fn count_bytes(&mut self) {
         let bytes = |rows: &Rows| match rows {
             Rows::These(rows) => {
                 rows.iter().map(|(key, touch)| key.len() + KEY_OVERHEAD_BYTES + touch.bytes()).sum()
@@ -203,6 +243,10 @@ impl Touched {
 
     /// What of a chunk of `table` is still true, which was read under `seen`.
     pub(crate) fn verdict(&self, table: u32, seen: &Visibility) -> Verdict<'_> {
+        let Earlier { xids, tables } = &self.earlier;
+        if tables.contains(&table) && xids.iter().any(|xid| !seen.sees(*xid)) {
+            return Verdict::Stale;
+        }
         let mut changed = Vec::new();
         for one in self.transactions.iter().filter(|one| !seen.sees(one.xid)) {
             match one.tables.get(&table) {
@@ -280,6 +324,27 @@ mod tests {
         assert!(matches!(touched.verdict(TABLE, &seen("10:10:")), Verdict::Stale));
         touched.prune(&seen("11:11:"));
         assert!(touched.transactions.is_empty() && touched.bytes == 0);
+    }
+
+    #[test]
+    fn memory_is_bounded_however_many_transactions_there_are() {
+        let mut touched = Touched::default();
+        let first = u32::MAX - 1000;
+        for number in 0..1_000_000_u32 {
+            touched.make_room(|| None);
+            touched.note(first.wrapping_add(number), TABLE, Some(key(1)), Touch::Handed);
+        }
+        assert!(touched.transactions.len() <= TRANSACTIONS_MAX);
+        assert!(touched.bytes <= TRANSACTIONS_MAX * 100);
+        let wrapped = (1_u64 << 32) - 1001;
+        let at = |number: u64| seen(&format!("{0}:{0}:", wrapped + number));
+        assert!(matches!(touched.verdict(TABLE, &at(900_000)), Verdict::Stale));
+        assert!(matches!(touched.verdict(TABLE + 1, &at(900_000)), Verdict::AllBut(_)));
+        let open = seen(&format!("5:{0}:5", wrapped + 1_000_000));
+        assert!(matches!(touched.verdict(TABLE, &open), Verdict::AllBut(_)), "open for long");
+        assert!(matches!(touched.verdict(TABLE, &at(1_000_000)), Verdict::AllBut(_)));
+        touched.prune(&at(1_000_000));
+        assert!(touched.transactions.is_empty() && touched.earlier.xids.is_empty());
     }
 
     #[test]
