@@ -4,6 +4,7 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use anyhow::Context as _;
 use cdc_testkit::services;
 
 use crate::paths::cargo;
+use crate::silence;
 use crate::tally::Tally;
 use crate::tidy;
 
@@ -64,20 +66,33 @@ fn counted(command: &mut Command, tally: &Mutex<Tally>) -> anyhow::Result<bool> 
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let output = child.stdout.take().context("cargo has an output")?;
     let errors = child.stderr.take().context("cargo has an error output")?;
+    let cargo = child.id();
+    let (says, heard) = sync_channel(1);
     std::thread::scope(|scope| {
-        scope.spawn(|| pass_on(output, tally));
-        scope.spawn(|| pass_on(errors, tally));
+        let also = says.clone();
+        scope.spawn(move || pass_on(output, tally, &says));
+        scope.spawn(move || pass_on(errors, tally, &also));
+        scope.spawn(move || silence::end_what_hangs(cargo, &heard, || tell_what_hangs(tally)));
     });
     Ok(child.wait().context("wait for cargo test")?.success())
 }
 
-fn pass_on(stream: impl Read, tally: &Mutex<Tally>) {
+fn tell_what_hangs(tally: &Mutex<Tally>) {
+    let tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    for test in tally.slow() {
+        println!("hangs, and is ended: {test}");
+    }
+}
+
+fn pass_on(stream: impl Read, tally: &Mutex<Tally>, says: &SyncSender<()>) {
     let mut reader = BufReader::new(stream);
     let mut bytes = Vec::new();
     while reader.read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
         let line = String::from_utf8_lossy(&bytes);
         print!("{line}");
         tally.lock().unwrap_or_else(PoisonError::into_inner).read(&line);
+        // Full means that somebody is going to hear of it.
+        says.try_send(()).ok();
         bytes.clear();
     }
 }

@@ -7,6 +7,7 @@ mod crash;
 mod demo;
 mod paths;
 mod services;
+mod silence;
 mod tally;
 mod tidy;
 

@@ -9,12 +9,19 @@ pub(crate) struct Tally {
     pub(crate) failed: u64,
     ignored: u64,
     skipped: BTreeSet<String>,
+    /// Tests that take long and have not ended.
+    slow: BTreeSet<String>,
 }
 
 impl Tally {
     /// Takes one line of output into account.
     pub(crate) fn read(&mut self, line: &str) {
         let line = line.trim();
+        if let Some(slow) = line.strip_suffix(" has been running for over 60 seconds") {
+            self.slow.insert(slow.trim_start_matches("test ").to_owned());
+        } else if let Some((test, _)) = line.split_once(" ... ") {
+            self.slow.remove(test.trim_start_matches("test "));
+        }
         if let Some((_, suite)) = line.split_once("skipped: ") {
             self.skipped.insert(suite.to_owned());
         } else if let Some(result) = line.strip_prefix("test result: ") {
@@ -27,6 +34,11 @@ impl Tally {
     /// The suites that could not run, each with its reason.
     pub(crate) fn skipped(&self) -> impl Iterator<Item = &str> {
         self.skipped.iter().map(String::as_str)
+    }
+
+    /// The tests that take long and have not ended.
+    pub(crate) fn slow(&self) -> impl Iterator<Item = &str> {
+        self.slow.iter().map(String::as_str)
     }
 
     /// The line that ends every run.
@@ -75,6 +87,16 @@ mod tests {
             "skipped: e2e: PostgreSQL 18 is not installed",
         ];
         assert_eq!(line_after(&lines), "0 passed, 0 failed, 2 skipped");
+    }
+
+    #[test]
+    fn a_test_that_hangs_is_known_by_name() {
+        let mut tally = Tally::default();
+        for name in ["a::ends", "a::hangs"] {
+            tally.read(&format!("test {name} has been running for over 60 seconds"));
+        }
+        tally.read("test a::ends ... ok");
+        assert_eq!(tally.slow().collect::<Vec<_>>(), ["a::hangs"]);
     }
 
     #[test]
