@@ -2,6 +2,7 @@
 
 use crate::{
     Finding, Position, Result, Sink, Source, TableId,
+    snapshot::SnapshotOrder,
     verify::{ReadLimits, ReplicaRows, SourceRows},
 };
 use async_trait::async_trait;
@@ -79,6 +80,17 @@ pub trait SourceConnector: Send + Sync + 'static {
 
     /// Everything committed before this call lies below the returned position.
     async fn current_position(&self) -> Result<Position>;
+
+    /// Gives an order about snapshots to the source that runs, or runs next, and returns the tables that
+    /// it is about; `None` when this source takes no orders. Durable on return, and carried out once.
+    /// `resume` holds the newest `resume` bytes that are durable.
+    async fn order_snapshot(
+        &self,
+        _order: &SnapshotOrder,
+        _resume: &[u8],
+    ) -> Result<Option<Vec<TableId>>> {
+        Ok(None)
+    }
 
     /// Opens a reader of the captured rows; `None` when this source cannot be compared with replicas.
     async fn rows(&self, _limits: ReadLimits) -> Result<Option<Box<dyn SourceRows>>> {

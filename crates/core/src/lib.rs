@@ -17,6 +17,7 @@ pub mod retry;
 pub mod schema;
 pub mod secret;
 pub mod sink;
+pub mod snapshot;
 pub mod source;
 pub mod status;
 pub mod store;

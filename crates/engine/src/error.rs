@@ -85,3 +85,21 @@ pub(crate) fn not_findable(table: &TableId) -> Error {
         "REINDEX TABLE {table}; on both servers: an index may be damaged; else give the key's columns the same types on both"
     ))
 }
+
+/// Nothing can be ordered of a pipeline that has not begun.
+pub(crate) fn nothing_captured() -> Error {
+    Error::new(
+        "CDC-4009",
+        Origin::Config,
+        Retry::AfterOperator,
+        "the pipeline has captured nothing yet, so no snapshot can be ordered",
+    )
+    .with_remedy("start it with cdc run: the first start reads every table")
+}
+
+/// A source whose connector knows no orders.
+pub(crate) fn no_orders(kind: &str) -> Error {
+    let context = format!("a source of type {kind} takes no orders about snapshots");
+    Error::new("CDC-4010", Origin::Config, Retry::Never, context)
+        .with_remedy("start over with a new snapshot: cdc undeploy, then cdc run")
+}

@@ -23,11 +23,13 @@ mod readers;
 mod refill;
 mod resume;
 mod route;
+mod snapshot;
 mod spec;
 mod status;
 mod supervise;
 pub mod verify;
 
 pub use pipeline::run;
+pub use snapshot::order_snapshot;
 pub use spec::{OnRejected, PipelineSpec, SinkSpec, Until};
 pub use status::{PipelineStatus, TransportStatus};

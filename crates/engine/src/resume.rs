@@ -3,7 +3,7 @@
 //! otherwise be a silent gap.
 
 use crate::error;
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use cdc_core::{LogId, Result, store::CaptureProgress};
 
 const ID_BYTES: usize = 16;
@@ -25,10 +25,14 @@ pub(crate) fn of_log(log: LogId, mut stored: CaptureProgress) -> Result<CaptureP
     Ok(CaptureProgress { resume, ..stored })
 }
 
+/// The source's own bytes, whichever log they belong to.
+pub(crate) fn of_source(mut stored: CaptureProgress) -> Bytes {
+    stored.resume.split_off(ID_BYTES.min(stored.resume.len()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
     use cdc_core::Position;
 
     fn log(id: u128) -> LogId {
@@ -41,6 +45,7 @@ mod tests {
         let progress = CaptureProgress { position: Position::new(7, 1), resume };
         let stored = with_log(log(1), progress.clone());
         assert_eq!(of_log(log(1), stored.clone()).unwrap(), progress);
+        assert_eq!(of_source(stored.clone()), progress.resume);
         assert_eq!(of_log(log(2), stored).unwrap_err().code, "CDC-4006");
         let short = CaptureProgress { resume: Bytes::from_static(b"x"), ..progress };
         assert_eq!(of_log(log(1), short).unwrap_err().code, "CDC-4006");

@@ -6,14 +6,15 @@ use crate::{
     connection::connect_sql,
     provision,
     schema::Selection,
-    server,
+    server, snapshot,
     source::{Memory, PostgresSource},
     verify::TableRows,
 };
 use async_trait::async_trait;
 use cdc_core::{
-    Finding, Position, Result, Source,
+    Finding, Position, Result, Source, TableId,
     catalog::{CapturedTable, SourceConnector},
+    snapshot::SnapshotOrder,
     verify::{ReadLimits, SourceRows},
 };
 use std::sync::Arc;
@@ -71,6 +72,15 @@ impl SourceConnector for Connector {
     async fn current_position(&self) -> Result<Position> {
         let client = connect_sql(&self.config).await?;
         Ok(server::current_position(&self.config, &client).await?.heartbeat())
+    }
+
+    async fn order_snapshot(
+        &self,
+        order: &SnapshotOrder,
+        resume: &[u8],
+    ) -> Result<Option<Vec<TableId>>> {
+        let taken = snapshot::take_order(&self.config, &self.selection, order, resume);
+        Box::pin(taken).await.map(Some)
     }
 
     async fn rows(&self, limits: ReadLimits) -> Result<Option<Box<dyn SourceRows>>> {

@@ -14,6 +14,7 @@ mod connection;
 mod connector;
 pub mod convert;
 mod error;
+mod order;
 mod position;
 pub mod protocol;
 mod provision;

@@ -122,6 +122,9 @@ pub struct Resume {
     /// How far the copy of the tables is that runs beside the stream; `None` when it is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<Progress>,
+    /// What orders about snapshots are signed with; empty in the state of an older version.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub order_key: String,
 }
 
 /// A server process. Servers use the numbers of processes again, above all after a restart in a
@@ -214,6 +217,7 @@ mod tests {
             ordinal: 3,
             session: Some(Backend { pid: 7, started: 1 }),
             backfill: Some(Progress::default()),
+            order_key: "key".to_owned(),
         };
         assert_eq!(Resume::from_bytes(&resume.to_bytes()).unwrap(), resume);
         assert_eq!(Resume::from_bytes(b"{\"phase\":").unwrap_err().code, "CDC-1025");

@@ -8,11 +8,13 @@
 
 mod batches;
 pub(crate) mod failure;
+mod order;
 mod plan;
 mod progress;
 mod reader;
 mod tuples;
 
+pub(crate) use order::{bracketed, take as take_order};
 pub(crate) use plan::select_list;
 pub(crate) use tuples::Tuples;
 

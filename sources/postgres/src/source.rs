@@ -2,27 +2,26 @@
 
 mod begin;
 mod beside;
+mod copies;
 mod first_copy;
 mod hold;
 
 use crate::{
-    backfill::{self, Backfill, Progress},
     config::Config,
     connection::{SharedSql, connect_sql},
+    order,
     position::{Backend, Lsn, Phase, Resume},
     provision,
     replication::{ReplicationClient, System},
-    schema::{self, Catalog, CatalogTable, Selection},
+    schema::{self, Selection},
     server,
     stream::{Ended, Follower, Reporter, Start, Tables, explain},
 };
 use async_trait::async_trait;
 use begin::{Begin, decide};
-use beside::publishes_via_root;
-use cdc_core::{
-    ChangeBatch, Result, Source, SourceContext,
-    status::{ConnectorState, SnapshotProgress},
-};
+pub(crate) use beside::{may_mark, publishes_via_root};
+use cdc_core::{ChangeBatch, Result, Source, SourceContext, status::ConnectorState};
+pub(crate) use copies::Copies;
 use first_copy::FirstCopy;
 use std::{
     collections::BTreeMap,
@@ -129,6 +128,11 @@ impl PostgresSource {
             ordinal: 0,
             session: None,
             backfill: None,
+            order_key: resume
+                .as_ref()
+                .map(|resume| resume.order_key.clone())
+                .filter(|key| !key.is_empty())
+                .unwrap_or_else(order::new_key),
         };
         match begin {
             Begin::Stream { from, ordinal, recorded } => {
@@ -202,8 +206,13 @@ impl PostgresSource {
             .iter()
             .all(|table| schema::decoder(table, &catalog.types).binary_decodable());
         let Departure { mut resume, mut recorded } = departure;
+        let copies =
+            Copies::new(Arc::clone(&self.config), Arc::clone(&self.selection), Arc::clone(&sql));
         let mut backfill = match resume.backfill.take() {
-            Some(progress) => self.backfill(&sql, &catalog, reporter, progress).await?,
+            Some(progress) => {
+                self.memory.snapshot_taken.store(true, Ordering::Relaxed);
+                copies.begin(&catalog, progress, reporter).await?
+            }
             None => None,
         };
         let mut tables = Tables::new(Arc::clone(&self.selection), Arc::clone(&sql), catalog);
@@ -235,6 +244,7 @@ impl PostgresSource {
                 status_interval,
                 binary,
                 backfill: &mut backfill,
+                copies: &copies,
             };
             tables.reconnect();
             let mut follower = Follower::new(config, context, reporter, &mut tables, stream, start);
@@ -252,37 +262,6 @@ impl PostgresSource {
                 }
             }
         }
-    }
-
-    /// Begins the copy that runs beside the stream, or goes on with it.
-    async fn backfill(
-        &self,
-        sql: &Arc<SharedSql>,
-        catalog: &Catalog,
-        reporter: &Reporter<'_>,
-        progress: Progress,
-    ) -> Result<Option<Backfill>> {
-        let config = &self.config;
-        self.memory.snapshot_taken.store(true, Ordering::Relaxed);
-        let client = sql.get().await?;
-        let published =
-            schema::published(&client, &config.publication_name, catalog.server_version).await?;
-        let selection = &self.selection;
-        let via_root = publishes_via_root(config, &client).await?;
-        let begin =
-            backfill::Begin { config, selection, sql, catalog, published, via_root, progress };
-        let Some(backfill) = Backfill::start(begin) else { return Ok(None) };
-        let copied = |table: &&CatalogTable| backfill.concerns(table.oid);
-        let progress = |table: &CatalogTable| SnapshotProgress {
-            table: table.table.clone(),
-            rows: 0,
-            rows_estimated: table.rows_estimated,
-            done: false,
-        };
-        let tables: Vec<_> = catalog.tables.iter().filter(copied).map(progress).collect();
-        tracing::info!(tables = tables.len(), "copying tables beside the stream");
-        reporter.copying(tables);
-        Ok(Some(backfill))
     }
 
     /// Nothing is followed: tells the engine where the server stands until it is asked to stop.

@@ -16,6 +16,7 @@ mod beat;
 mod fill;
 mod follow;
 mod messages;
+mod order;
 mod pace;
 mod progress;
 mod slot;

@@ -2,6 +2,7 @@
 //! where it was.
 
 use super::{tid::Range, touched::Key};
+use crate::order::Order;
 use cdc_core::TableId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -18,15 +19,65 @@ pub struct Progress {
     /// Tables up to this name have begun; those of them that are not in `open` are complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) through: Option<TableId>,
+    /// Does no table begin by itself? Then only those in `open` are copied.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) only_open: bool,
     /// Tables that have begun and are not complete.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) open: Vec<OpenTable>,
+    /// Are no rows read until an operator says so?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) paused: bool,
 }
 
 impl Progress {
     /// Nothing is copied. `again` says that destinations may hold rows of an earlier copy.
     pub(crate) fn beginning(again: bool) -> Self {
         Self { empty_first: again, ..Self::default() }
+    }
+
+    /// Nothing is to be copied but what is ordered.
+    pub(crate) fn nothing() -> Self {
+        Self { only_open: true, ..Self::default() }
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Rows of a table that were handed over already.
+    pub(crate) fn rows(&self, oid: u32) -> u64 {
+        self.open.iter().find(|open| open.oid == oid).map_or(0, |open| open.rows)
+    }
+
+    /// Carries out an order. `number` finds the number of a table; one that is gone is left out.
+    pub(crate) fn carry_out(&mut self, order: Order, number: impl Fn(&TableId) -> Option<u32>) {
+        match order {
+            Order::Begin { tables, condition } => {
+                for table in tables {
+                    match number(&table) {
+                        Some(oid) => self.copy_again(table, oid, condition.clone()),
+                        None => {
+                            tracing::warn!(%table, "a snapshot was ordered of a table that is gone")
+                        }
+                    }
+                }
+            }
+            Order::Pause => self.paused = true,
+            Order::Resume => self.paused = false,
+            Order::Cancel => self.open.retain(|open| !open.again),
+        }
+    }
+
+    fn copy_again(&mut self, table: TableId, oid: u32, condition: Option<String>) {
+        let begun = self.only_open || self.through.as_ref().is_some_and(|last| table <= *last);
+        let first = self.open.iter().any(|open| open.oid == oid && !open.again);
+        // The first copy of a table brings all of its rows.
+        if first || !begun {
+            return;
+        }
+        self.open.retain(|open| open.oid != oid);
+        self.open.push(OpenTable { condition, again: true, ..OpenTable::new(table, oid) });
     }
 }
 
@@ -162,5 +213,54 @@ mod keys {
     ) -> Result<BTreeMap<Vec<String>, Key>, D::Error> {
         let keys = Vec::<(Vec<String>, Key)>::deserialize(deserializer)?;
         Ok(keys.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> TableId {
+        TableId::new("public", name)
+    }
+
+    fn begin(table: &str, condition: Option<&str>) -> Order {
+        Order::Begin { tables: vec![name(table)], condition: condition.map(str::to_owned) }
+    }
+
+    fn number(table: &TableId) -> Option<u32> {
+        table.name.strip_prefix('t')?.parse().ok()
+    }
+
+    #[test]
+    fn an_order_opens_a_table_and_another_takes_its_place() {
+        let mut progress = Progress::nothing();
+        progress.carry_out(begin("t1", Some("a")), number);
+        progress.carry_out(begin("gone", None), number);
+        progress.carry_out(begin("t1", None), number);
+        assert_eq!(progress.open.len(), 1);
+        assert!(progress.open[0].again && progress.open[0].condition.is_none());
+        progress.carry_out(Order::Pause, number);
+        assert!(progress.is_paused());
+        progress.carry_out(Order::Resume, number);
+        progress.carry_out(Order::Cancel, number);
+        assert_eq!(progress, Progress::nothing());
+    }
+
+    #[test]
+    fn the_first_copy_is_neither_narrowed_nor_given_up() {
+        let mut progress = Progress::beginning(false);
+        progress.through = Some(name("t2"));
+        progress.open.push(OpenTable::new(name("t2"), 2));
+        let before = progress.clone();
+        // At it, and not begun.
+        progress.carry_out(begin("t2", Some("a")), number);
+        progress.carry_out(begin("t3", None), number);
+        assert_eq!(progress, before);
+        // Complete.
+        progress.carry_out(begin("t1", None), number);
+        assert_eq!(progress.open.len(), 2);
+        progress.carry_out(Order::Cancel, number);
+        assert_eq!(progress, before);
     }
 }

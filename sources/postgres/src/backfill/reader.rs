@@ -135,7 +135,7 @@ impl Reader {
         };
         let (file, file_name) = match &work.what {
             What::Range { file, .. } => (*file, self.shared.file_name(work, *file)),
-            What::Files | What::Keys(_) => (work.oid, quote::table(&work.table)),
+            What::Files | What::Nothing | What::Keys(_) => (work.oid, quote::table(&work.table)),
         };
         let look = match lock(&mut connection, work, file, &file_name).await {
             Ok(look) => look,
@@ -156,12 +156,14 @@ impl Reader {
                 self.connection = Some(connection);
                 return Ok(Outcome::Moved);
             }
-            What::Files => {
-                let files = files(&mut connection, work).await?;
-                if self.shared.found(work, files) {
-                    query(&mut connection, "COMMIT").await?;
-                    self.connection = Some(connection);
-                    return Ok(Outcome::Sent);
+            What::Files | What::Nothing => {
+                if work.what == What::Files {
+                    let files = files(&mut connection, work).await?;
+                    if self.shared.found(work, files) {
+                        query(&mut connection, "COMMIT").await?;
+                        self.connection = Some(connection);
+                        return Ok(Outcome::Sent);
+                    }
                 }
                 let plan = self.shared.plan(work.oid, &look.fingerprint).await?;
                 (plan.map(|plan| Arc::clone(&plan.schema)), Vec::new())

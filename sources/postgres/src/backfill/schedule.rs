@@ -39,6 +39,8 @@ pub(crate) enum What {
     Files,
     /// Those of a range of a file.
     Range { file: u32, number: u32, range: Range },
+    /// None: everything is read, and what is left is to say so.
+    Nothing,
     /// Those with these keys.
     Keys(Vec<(Vec<String>, Key)>),
 }
@@ -86,7 +88,8 @@ impl Schedule {
     ) -> Self {
         let begun = |table: &TableId| progress.through.as_ref().is_some_and(|last| table <= last);
         let is_open = |table: &TableId| progress.open.iter().any(|open| open.table == *table);
-        let waiting = tables.into_iter().filter(|(table, _)| !begun(table) && !is_open(table));
+        let waits = |table: &TableId| !progress.only_open && !begun(table) && !is_open(table);
+        let waiting = tables.into_iter().filter(|(table, _)| waits(table));
         let waiting = waiting.collect();
         Self {
             progress,
@@ -116,7 +119,7 @@ impl Schedule {
 
     /// The next piece of work; `None` while there is none.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Work> {
-        if self.progress.empty_first {
+        if self.progress.empty_first || self.progress.paused {
             return None;
         }
         let (table, oid, condition, what) = loop {
@@ -167,6 +170,11 @@ impl Schedule {
         let Some(files) = &open.files else {
             return taken().next().is_none().then_some(What::Files);
         };
+        if files.is_empty() && open.reread.is_empty() {
+            // What was read last has not ended the table: a row was still asked for, which then came in
+            // the stream.
+            return taken().next().is_none().then_some(What::Nothing);
+        }
         let at_keys = taken().any(|taken| matches!(taken.what, What::Keys(_)));
         if !open.reread.is_empty() && !at_keys {
             let keys = open.reread.iter().take(KEYS_AT_ONCE_MAX);
@@ -238,7 +246,7 @@ impl Schedule {
         let open = self.open_mut(oid)?;
         open.rows += rows;
         match what {
-            What::Files => {}
+            What::Files | What::Nothing => {}
             What::Range { file, range, .. } => open.copied(file, range),
             What::Keys(keys) => open.reread_done(keys.iter().map(|(text, _)| text)),
         }
@@ -261,7 +269,7 @@ impl Schedule {
             table: open.table.clone(),
             rows: open.rows,
             complete,
-            untold: complete && open.rows == 0 && !open.changed,
+            untold: complete && open.rows == 0 && !open.changed && !open.again,
         };
         if complete && let Some(place) = place {
             self.progress.open.remove(place);
@@ -418,6 +426,52 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever rows are asked for, and come by themselves, and whatever becomes of the work: in the end
+        /// every table is complete.
+        #[test]
+        fn every_table_ends(
+            blocks in 0_u64..4,
+            steps in prop::collection::vec((0_u8..9, any::<u8>(), any::<usize>()), 0..200),
+        ) {
+            let mut schedule = Schedule::new(Progress::default(), [(name(0), 0)]);
+            let mut work: Vec<Work> = Vec::new();
+            let now = Instant::now();
+            let text = |row: u8| vec![row.to_string()];
+            let mut steps = steps.into_iter();
+            for _ in 0..2_000 {
+                if schedule.is_complete() {
+                    break;
+                }
+                let (step, row, which) = steps.next().unwrap_or((0, 0, 0));
+                let row = row % 3;
+                if work.len() < 3 && let Some(taken) = schedule.take(now) {
+                    work.push(taken);
+                }
+                match step {
+                    2 | 3 => { schedule.ask_for(0, text(row), key(row)); }
+                    4 | 5 => schedule.unask(0, &text(row)),
+                    _ => {
+                        prop_assert!(!work.is_empty(), "nothing to do, and not complete");
+                        let one = work.remove(which % work.len());
+                        match (step, &one.what) {
+                            (6, _) => schedule.give_back(one.number),
+                            (7 | 8, What::Keys(_)) => {
+                                schedule.keep_asking(one.number, |asked| *asked == key(row));
+                                schedule.finish(one.number, 1);
+                            }
+                            (_, What::Files) => {
+                                if !schedule.found(&one, files(0, blocks)) {
+                                    schedule.finish(one.number, 0);
+                                }
+                            }
+                            _ => { schedule.finish(one.number, 1); }
+                        }
+                    }
+                }
+            }
+            prop_assert!(schedule.is_complete());
+        }
+
         /// However work is finished, given back, cut short by restarts or made smaller, each block of
         /// each table is finished once and no more often.
         #[test]
@@ -538,6 +592,23 @@ mod tests {
     }
 
     #[test]
+    fn a_table_ends_although_the_last_row_that_was_asked_for_came_by_itself() {
+        let mut schedule = Schedule::new(Progress::default(), [(name(0), 0)]);
+        let now = Instant::now();
+        let work = schedule.take(now).unwrap();
+        assert!(schedule.ask_for(0, vec!["7".to_owned()], key(7)));
+        assert!(!schedule.found(&work, Vec::new()));
+        schedule.finish(work.number, 0);
+        let work = schedule.take(now).unwrap();
+        schedule.unask(0, &vec!["7".to_owned()]);
+        schedule.give_back(work.number);
+        let work = schedule.take(now).expect("its end is yet to be told");
+        assert_eq!(schedule.take(now), None);
+        assert!(schedule.finish(work.number, 0).unwrap().complete);
+        assert!(schedule.is_complete());
+    }
+
+    #[test]
     fn too_many_rows_to_ask_for_are_another_pass() {
         let mut schedule = Schedule::new(Progress::default(), [(name(0), 0)]);
         let now = Instant::now();
@@ -552,7 +623,7 @@ mod tests {
                     passes += 1;
                     schedule.found(&work, files(0, 5));
                 }
-                What::Range { .. } | What::Keys(_) => {
+                What::Range { .. } | What::Nothing | What::Keys(_) => {
                     schedule.finish(work.number, 0);
                 }
             }

@@ -9,7 +9,7 @@ use crate::{
     convert::Decoder,
     quote,
     schema::{self, Published, TypeCatalog},
-    snapshot::select_list,
+    snapshot::{bracketed, select_list},
 };
 use cdc_core::{Result, TableSchema};
 use std::{collections::BTreeMap, sync::Arc};
@@ -76,7 +76,7 @@ impl TablePlan {
     /// The COPY of the rows that a piece of work is about; `None` where it is about none.
     pub(crate) fn statement(&self, work: &Work, file_name: &str) -> Option<String> {
         let (from, rows) = match &work.what {
-            What::Files => return None,
+            What::Files | What::Nothing => return None,
             What::Range { number: 0, .. } => (format!("ONLY {file_name}"), None),
             What::Range { range: Range { from, to }, .. } => (
                 format!("ONLY {file_name}"),
@@ -87,12 +87,8 @@ impl TablePlan {
                 (quote::table(&self.schema.table), Some(format!("({})", keys.join(" OR "))))
             }
         };
-        let bracketed = |condition: &String| format!("({condition})");
-        let conditions: Vec<String> = rows
-            .into_iter()
-            .chain(self.filter.as_ref().map(bracketed))
-            .chain(work.condition.as_ref().map(bracketed))
-            .collect();
+        let also = self.filter.iter().chain(&work.condition).map(|condition| bracketed(condition));
+        let conditions: Vec<String> = rows.into_iter().chain(also).collect();
         let conditions = match conditions.is_empty() {
             true => String::new(),
             false => format!(" WHERE {}", conditions.join(" AND ")),
@@ -202,7 +198,7 @@ mod tests {
              ctid < '(2,0)'::tid) TO STDOUT (FORMAT binary)"
         );
         let both = plan(Some("a > 1")).statement(&work(what, Some("b OR c")), "public.t").unwrap();
-        assert!(both.contains("ctid < '(2,0)'::tid AND (a > 1) AND (b OR c))"), "{both}");
+        assert!(both.contains("ctid < '(2,0)'::tid AND (a > 1\n) AND (b OR c\n))"), "{both}");
         let keys = What::Keys(vec![(vec!["x'y".to_owned(), "7".to_owned()], Box::default())]);
         let keys = plan(None).statement(&work(keys, None), "").unwrap();
         assert!(

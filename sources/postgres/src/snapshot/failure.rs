@@ -1,6 +1,7 @@
 //! What an operator reads when a snapshot cannot be taken.
 
 use super::tuples::TuplesError;
+use crate::config::Config;
 use crate::error::ServerError;
 use cdc_core::{Error, Origin, Retry, TableId};
 use std::time::Duration;
@@ -90,6 +91,64 @@ pub(crate) fn lost_its_key(table: &TableId) -> Error {
         format!("{table} has lost its key while it was copied"),
         format!("ALTER TABLE {name} ADD PRIMARY KEY (…); the copy then goes on by itself"),
     )
+}
+
+/// Orders need a stream that brings them.
+pub(crate) fn does_not_stream() -> Error {
+    operator(
+        "CDC-1072",
+        "the pipeline does not follow its source yet, so no snapshot can be ordered".to_owned(),
+        "start it with cdc run and order again once `cdc status` says running or snapshotting"
+            .to_owned(),
+    )
+}
+
+/// Without a mark in the server's log, rows find no place between changes.
+pub(crate) fn cannot_mark(config: &Config) -> Error {
+    operator(
+        "CDC-1073",
+        format!(
+            "role {} may not execute pg_logical_emit_message, or the server is a standby",
+            config.username
+        ),
+        format!(
+            "on the primary: GRANT EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, text) TO {};",
+            crate::quote::identifier(&config.username)
+        ),
+    )
+}
+
+/// A pattern that names none of the captured tables.
+pub(crate) fn no_such_table(pattern: &str) -> Error {
+    operator(
+        "CDC-1074",
+        format!("no captured table fits `{pattern}`"),
+        "write schema.table as in source.tables; what is captured decide source.tables and the publication".to_owned(),
+    )
+}
+
+/// A table whose rows cannot be told apart.
+pub(crate) fn not_beside(table: &TableId) -> Error {
+    let name = crate::quote::table(table);
+    operator(
+        "CDC-1075",
+        format!(
+            "{table} cannot be read beside the stream: it has no published key, or is unlogged"
+        ),
+        format!(
+            "ALTER TABLE {name} ADD PRIMARY KEY (…); or name the partitioned table, not its partition"
+        ),
+    )
+}
+
+/// The server does not understand a condition.
+pub(crate) fn bad_condition(table: &TableId, cause: tokio_postgres::Error) -> Error {
+    operator(
+        "CDC-1076",
+        format!("the condition of --where does not work for {table}"),
+        "write it as it would stand behind WHERE in one SELECT of that table: --where \"id > 1000\"".to_owned(),
+    )
+    .with_source(cause)
 }
 
 /// The copy of a table cannot be read.

@@ -24,13 +24,7 @@ pub(super) async fn copied_beside(
     selection: &Selection,
     sql: &Sql,
 ) -> Result<Option<Beside>> {
-    let doing = "ask what the role may do";
-    let query = "SELECT NOT pg_is_in_recovery() AND coalesce((SELECT bool_or(has_function_privilege(p.oid, 'EXECUTE')) \
-                 FROM pg_proc AS p WHERE p.proname = 'pg_logical_emit_message' \
-                 AND p.proargtypes[1] = 'text'::regtype AND p.proargtypes[2] = 'text'::regtype), false)";
-    let row = bounded(config, doing, sql.query_one(query, &[])).await?;
-    let may_mark: bool = row.try_get(0).map_err(|cause| from_sql(config, doing, cause))?;
-    if !may_mark {
+    if !may_mark(config, sql).await? {
         tracing::warn!(
             "this role may not execute pg_logical_emit_message, or the server is a standby: \
              all tables are read at one point before the stream begins"
@@ -45,8 +39,18 @@ pub(super) async fn copied_beside(
     Ok(Some(Beside { others: others.map(|table| table.oid).collect() }))
 }
 
+/// Can this role mark a place in the server's log?
+pub(crate) async fn may_mark(config: &Config, sql: &Sql) -> Result<bool> {
+    let doing = "ask what the role may do";
+    let query = "SELECT NOT pg_is_in_recovery() AND coalesce((SELECT bool_or(has_function_privilege(p.oid, 'EXECUTE')) \
+                 FROM pg_proc AS p WHERE p.proname = 'pg_logical_emit_message' \
+                 AND p.proargtypes[1] = 'text'::regtype AND p.proargtypes[2] = 'text'::regtype), false)";
+    let row = bounded(config, doing, sql.query_one(query, &[])).await?;
+    row.try_get(0).map_err(|cause| from_sql(config, doing, cause))
+}
+
 /// Do changes of partitions come under the name of their root?
-pub(super) async fn publishes_via_root(config: &Config, sql: &Sql) -> Result<bool> {
+pub(crate) async fn publishes_via_root(config: &Config, sql: &Sql) -> Result<bool> {
     let publication = look_at_publication(config, sql).await?;
     Ok(publication.is_none_or(|publication| publication.via_root))
 }

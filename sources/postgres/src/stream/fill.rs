@@ -15,7 +15,7 @@ use cdc_core::{
 use std::sync::Arc;
 
 /// Changes that stand in for the transaction of a watermark, which has none of its own.
-struct Filling {
+pub(super) struct Filling {
     at: Commit,
     transaction: Arc<Transaction>,
     ordinal: u64,
@@ -24,7 +24,7 @@ struct Filling {
 }
 
 impl Filling {
-    fn new(at: Commit) -> Self {
+    pub(super) fn new(at: Commit) -> Self {
         let commit_time = since_2000(at.commit_time);
         let transaction = Arc::new(Transaction { id: 0, commit_time });
         Self { at, transaction, ordinal: 0, changes: Vec::new(), bytes: 0 }
@@ -128,7 +128,7 @@ impl Follower<'_> {
 
     /// Sends what was gathered, as a transaction of its own. Only the `last` part of a chunk moves the
     /// place to resume from: cut short, the whole chunk is read again.
-    async fn send_filling(&mut self, filling: &mut Filling, last: bool) -> Result<Step> {
+    pub(super) async fn send_filling(&mut self, filling: &mut Filling, last: bool) -> Result<Step> {
         let mut changes = std::mem::take(&mut filling.changes);
         let size_bytes = std::mem::take(&mut filling.bytes);
         if let Some(newest) = changes.last_mut() {

@@ -12,9 +12,11 @@ use crate::{
     backfill::Backfill,
     config::Config,
     error,
+    order::Order,
     position::{Lsn, Resume},
     protocol::{Chunk, Message, Relation, StreamMessage, decode, decode_stream},
     replication::ReplicationStream,
+    source::Copies,
 };
 use cdc_core::{ChangeBatch, Position, Result, SourceContext};
 use futures::FutureExt;
@@ -38,6 +40,8 @@ pub(crate) struct Start<'a> {
     pub(crate) binary: bool,
     /// The copy that runs beside the stream, until it is complete.
     pub(crate) backfill: &'a mut Option<Backfill>,
+    /// Begins copies that are ordered.
+    pub(crate) copies: &'a Copies,
 }
 
 /// Why a stream ended without an error.
@@ -66,10 +70,13 @@ pub(crate) struct Follower<'a> {
     pub(super) reporter: &'a Reporter<'a>,
     pub(super) tables: &'a mut Tables,
     pub(super) backfill: &'a mut Option<Backfill>,
+    pub(super) copies: &'a Copies,
+    /// Orders of the transaction at hand.
+    pub(super) orders: Vec<Order>,
     pub(super) gathered: Gathered,
     pub(super) messages: Messages,
     stream: ReplicationStream,
-    resume: Resume,
+    pub(super) resume: Resume,
     binary: bool,
     confirmed: Confirmed,
     rhythm: Rhythm,
@@ -99,6 +106,8 @@ impl<'a> Follower<'a> {
             reporter,
             tables,
             backfill: start.backfill,
+            copies: start.copies,
+            orders: Vec::new(),
             gathered: Gathered::new(from, start.skip_through),
             messages: Messages::new(config),
             pace: Pace::new(now, stream.gathers()),
@@ -218,6 +227,9 @@ impl<'a> Follower<'a> {
                 self.apply(Message::Commit(commit), at, &chunk.bytes)?;
                 if let Some(number) = self.backfill.as_mut().and_then(Backfill::due) {
                     return self.fill_in(number, commit).await;
+                }
+                if !self.orders.is_empty() {
+                    return self.carry_out(commit).await;
                 }
             }
             message => self.apply(message, at, &chunk.bytes)?,

@@ -12,7 +12,9 @@ use super::{
     batch::{LoneMessage, RowChange},
     follow::Follower,
 };
-use crate::{backfill::WATERMARK, config::Config, position::Lsn, protocol::LogicalMessage, schema};
+use crate::{
+    backfill::WATERMARK, config::Config, order, position::Lsn, protocol::LogicalMessage, schema,
+};
 use bytes::Bytes;
 use cdc_core::{Operation, Result, Row, TableSchema, Timestamp, Value};
 use std::{sync::Arc, time::UNIX_EPOCH};
@@ -62,6 +64,9 @@ impl Follower<'_> {
         let prefix = frame.get(message.prefix.clone()).unwrap_or_default();
         if message.transactional && prefix == WATERMARK.as_bytes() {
             self.watermark(frame.get(message.content.clone()).unwrap_or_default());
+        }
+        if message.transactional && prefix == order::PREFIX.as_bytes() {
+            self.note_order(frame.get(message.content.clone()).unwrap_or_default());
         }
         let wanted = self.messages.wants(prefix);
         if message.transactional {

@@ -66,6 +66,15 @@ impl<'a> Reporter<'a> {
         });
     }
 
+    /// Do the copies rest until an operator says so?
+    pub(crate) fn paused(&self, paused: bool) {
+        const DETAIL: &str = "snapshot";
+        self.context.status.send_if_modified(|status| match paused {
+            true => status.details.insert(DETAIL.to_owned(), "paused".to_owned()).is_none(),
+            false => status.details.remove(DETAIL).is_some(),
+        });
+    }
+
     /// Which tables are being copied, with the rows that they have by the server's statistics.
     pub(crate) fn copying(&self, tables: Vec<SnapshotProgress>) {
         self.context.status.send_modify(|status| status.snapshot = tables);

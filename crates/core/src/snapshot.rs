@@ -1,0 +1,23 @@
+//! What an operator asks of snapshots while a pipeline runs.
+
+use serde::{Deserialize, Serialize};
+
+/// An order about snapshots. The source carries it out, now or when it runs next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case", deny_unknown_fields)]
+pub enum SnapshotOrder {
+    /// Read tables once more, beside the stream.
+    Begin {
+        /// The tables, as patterns of the source's configuration: `public.orders`, `shop.*`.
+        tables: Vec<String>,
+        /// Only rows that meet this condition, in the database's own SQL.
+        #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+        condition: Option<String>,
+    },
+    /// Read no rows until told to go on; changes flow meanwhile.
+    Pause,
+    /// Go on after a pause.
+    Resume,
+    /// Give up the snapshots that were ordered. The first one is never given up.
+    Cancel,
+}
