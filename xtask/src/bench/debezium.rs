@@ -116,7 +116,7 @@ impl Program {
     fn java_version(&self) -> String {
         let output = Command::new("java").arg("-version").output();
         let said = output.map(|output| String::from_utf8_lossy(&output.stderr).into_owned());
-        said.ok().and_then(|text| text.lines().next().map(str::to_owned)).unwrap_or_default()
+        java_version(&said.unwrap_or_default())
     }
 
     async fn run(
@@ -146,6 +146,12 @@ impl Program {
             .stdout(Stdio::null());
         measure::run(command, arena.server, async || begun.exists()).await
     }
+}
+
+// Other lines may come before it, about options in the environment.
+fn java_version(said: &str) -> String {
+    let line = said.lines().find(|line| line.contains(" version "));
+    line.unwrap_or("Java of an unknown version").to_owned()
 }
 
 impl Settings {
@@ -194,4 +200,25 @@ async fn clean_up(arena: &Arena<'_>) -> anyhow::Result<()> {
         workload::drop_slot(&arena.client, SLOT).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Settings, java_version};
+
+    #[test]
+    fn the_version_is_found_behind_other_lines() {
+        let said =
+            "Picked up JAVA_TOOL_OPTIONS: -Xint\nopenjdk version \"17.0.15\" 2025-04-15\nmore\n";
+        assert_eq!(java_version(said), "openjdk version \"17.0.15\" 2025-04-15");
+        assert_eq!(java_version(""), "Java of an unknown version");
+    }
+
+    #[test]
+    fn defaults_are_nobodys_settings_and_the_tuned_ones_are_lines_of_properties() {
+        assert_eq!(Settings::Defaults.properties(), "");
+        let tuned = Settings::Tuned.properties();
+        assert!(tuned.lines().all(|line| line.split('=').count() == 2), "{tuned}");
+        assert!(tuned.contains("max.batch.size=20480\n"), "{tuned}");
+    }
 }

