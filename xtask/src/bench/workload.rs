@@ -125,13 +125,13 @@ pub(super) async fn create_tables(client: &Client, count: u64) -> anyhow::Result
     client.batch_execute(&sql).await.context("create the tables")
 }
 
-/// Inserts one row into each of so many tables, each in a transaction of its own.
+/// Inserts one more row into each of so many tables, each in a transaction of its own.
 pub(super) async fn insert_into_each(client: &Client, count: u64) -> anyhow::Result<()> {
     let sql = format!(
         "DO $$ BEGIN
            FOR n IN 1 .. {count} LOOP
-             EXECUTE format('INSERT INTO table_%s VALUES (1, 1, ''kind'', 9.99, now(), true,
-                                                          repeat(''x'', 72))', n);
+             EXECUTE format('INSERT INTO table_%s SELECT count(*), 1, ''kind'', 9.99, now(), true,
+                                                         repeat(''x'', 72) FROM table_%s', n, n);
              COMMIT;
            END LOOP;
          END $$"
