@@ -193,7 +193,7 @@ fn properties(arena: &Arena<'_>, task: Task, offsets: &Path) -> String {
     lines.iter().map(|(key, value)| format!("{key}={value}\n")).collect()
 }
 
-// A snapshot makes the slot too, but not before it has read a row.
+// A run that failed early has made no slot.
 async fn clean_up(arena: &Arena<'_>) -> anyhow::Result<()> {
     let sql = "SELECT FROM pg_replication_slots WHERE slot_name = $1";
     if arena.client.query_opt(sql, &[&SLOT]).await?.is_some() {

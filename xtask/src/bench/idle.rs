@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use super::arena::Arena;
 use super::noise::{self, Noise};
-use super::percentile::percentile;
+use super::percentile::{milliseconds, percentile};
 use super::processes::{cpu_seconds, memory_bytes, memory_bytes_peak};
 use super::report::{Figure, Report, Target, as_float};
 use super::subject::SLOT;
@@ -32,6 +32,7 @@ pub(super) struct Load {
 /// What was seen while a row was inserted each second.
 struct Seen {
     delays: Vec<f64>,
+    commits: Vec<f64>,
     lags: Vec<f64>,
     memory_bytes: u64,
     cdc_processors: f64,
@@ -70,6 +71,7 @@ fn figures(quiet: &Seen, busy: &Seen) -> Vec<Figure> {
         Figure::new("transactions a second beside cdc", busy.transactions_per_second, None),
         Figure::new("INSERT to arrival, p50 ms", percentile(&busy.delays, 50), None),
         Figure::new("INSERT to arrival, longest ms", percentile(&busy.delays, 100), None),
+        Figure::new("INSERT alone, p50 ms", percentile(&busy.commits, 50), None),
         Figure::new("the same without load, p50 ms", percentile(&quiet.delays, 50), None),
         Figure::new("the same without load, longest ms", percentile(&quiet.delays, 100), None),
         Figure::new("memory of cdc under load, MB", as_float(busy.memory_bytes) / 1e6, None),
@@ -90,9 +92,9 @@ async fn watch(webhook: &mut Webhook<'_>, client: &Client, seconds: u64) -> anyh
     let walsender = walsender(client).await?;
     let (start, before) = (Instant::now(), noise::transactions(client).await?);
     let used = [webhook.process(), walsender].map(cpu_seconds);
-    let (mut lags, mut memory) = (Vec::new(), 0);
+    let (mut commits, mut lags, mut memory) = (Vec::new(), Vec::new(), 0);
     for _ in 0..seconds {
-        webhook.insert().await?;
+        commits.push(milliseconds(webhook.insert().await?));
         ticks.tick().await;
         lags.push(lag_megabytes(client).await?);
         memory = memory_bytes(webhook.process()).unwrap_or(0).max(memory);
@@ -107,6 +109,7 @@ async fn watch(webhook: &mut Webhook<'_>, client: &Client, seconds: u64) -> anyh
     webhook.wait_for_all().await?;
     Ok(Seen {
         delays: webhook.delays(first)?,
+        commits,
         lags,
         memory_bytes: memory,
         cdc_processors: processors(cdc, cdc_used),
