@@ -19,7 +19,7 @@ pub(super) struct Sizes {
     /// Rows of the one transaction.
     #[arg(long, value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000])]
     transactions: Vec<u64>,
-    /// Also a transaction of ten million rows, which needs 6 GB of disk.
+    /// Also a transaction of ten million rows, which needs about 10 GB of disk.
     #[arg(long)]
     large: bool,
     /// Counts of captured tables.
