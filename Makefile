@@ -21,11 +21,13 @@ build: compiler ## Build the release binary
 fmt: ## Format the sources
 	cargo fmt --all
 
-bench: compiler ## Measure stream, snapshot and latency against PostgreSQL's own tools
+bench: compiler ## Measure against PostgreSQL's own tools and Debezium, growth and an idle pipeline under load
 	cargo xtask services
 	cargo xtask bench stream
-	cargo xtask bench snapshot
+	cargo xtask bench snapshot --readers 1,2,4
 	cargo xtask bench latency
+	cargo xtask bench growth --large
+	cargo xtask bench idle
 
 test-heavy: compiler ## Kill cdc five hundred times under load
 	cargo xtask services

@@ -1,19 +1,32 @@
-//! Benchmarks against PostgreSQL's own tools, measured alternately in one run: ratios count, since
-//! absolute figures say more about the machine.
+//! Benchmarks against PostgreSQL's own tools and Debezium, measured alternately in one run: ratios
+//! count, since absolute figures say more about the machine.
 #![expect(clippy::print_stdout, reason = "the output of a command")]
 
+mod arena;
+mod contest;
+mod debezium;
+mod growth;
+mod idle;
 mod latency;
+mod line;
 mod measure;
+mod noise;
+mod percentile;
+mod processes;
 mod report;
 mod snapshot;
 mod stream;
 mod subject;
+mod tools;
+mod webhook;
 mod workload;
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 
+use self::arena::Arena;
+use self::debezium::Debezium;
 use self::report::Report;
 use crate::paths;
 
@@ -31,6 +44,9 @@ pub(crate) struct Arguments {
     /// PostgreSQL major; without it the oldest that is installed.
     #[arg(long, global = true)]
     major: Option<u16>,
+    /// Do not run Debezium, which takes most of the time.
+    #[arg(long, global = true)]
+    without_debezium: bool,
     /// Also write the figures to this file, as JSON.
     #[arg(long, global = true)]
     json: Option<PathBuf>,
@@ -38,20 +54,24 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum What {
-    /// From the database's log to the embedded log, against `pg_recvlogical`.
-    Stream {
-        /// All rows in one transaction of ten million instead, `cdc` alone.
-        #[arg(long)]
-        ten_million: bool,
+    /// From the database's log to the embedded log, against `pg_recvlogical` and Debezium.
+    Stream,
+    /// The first copy of one table into the embedded log, against `COPY … TO STDOUT` and Debezium.
+    Snapshot {
+        /// Counts of sessions that copy, each as a contender, for example 1,2,4.
+        #[arg(long, value_delimiter = ',')]
+        readers: Vec<u8>,
     },
-    /// The first copy of one table into the embedded log, against `COPY … TO STDOUT`.
-    Snapshot,
     /// From before the INSERT to the arrival at a webhook, at a thousand changes a second.
     Latency {
         /// How long to insert.
         #[arg(long, default_value_t = 20)]
         seconds: u64,
     },
+    /// Time and memory by the size of a transaction and by the count of tables, beside a straight line.
+    Growth(growth::Sizes),
+    /// One captured row a second beside very many transactions on a table that is not captured.
+    Idle(idle::Load),
 }
 
 /// Builds the release binary, measures and prints.
@@ -75,12 +95,17 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 async fn measure(binary: &std::path::Path, arguments: &Arguments) -> anyhow::Result<Report> {
+    let debezium = || Debezium::prepare(!arguments.without_debezium);
     let server = workload::start(arguments.major)?;
+    let arena = Arena::new(binary, &server).await?;
     let (rounds, rows) = (arguments.rounds.max(1), arguments.rows.max(1));
-    match arguments.what {
-        What::Stream { ten_million: false } => stream::run(binary, &server, rounds, rows).await,
-        What::Stream { ten_million: true } => stream::one_transaction(binary, &server).await,
-        What::Snapshot => snapshot::run(binary, &server, rounds, rows).await,
-        What::Latency { seconds } => latency::run(binary, &server, seconds).await,
+    match &arguments.what {
+        What::Stream => stream::run(&arena, &debezium(), rounds, rows).await,
+        What::Snapshot { readers } => {
+            snapshot::run(&arena, &debezium(), readers, rounds, rows).await
+        }
+        What::Latency { seconds } => latency::run(&arena, *seconds).await,
+        What::Growth(sizes) => growth::run(&arena, sizes, rounds).await,
+        What::Idle(load) => idle::run(&arena, load).await,
     }
 }

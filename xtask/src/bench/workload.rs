@@ -70,6 +70,11 @@ pub(super) async fn mark(client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Forgets the marked place, so that another can be marked.
+pub(super) async fn unmark(client: &Client) -> anyhow::Result<()> {
+    drop_slot(client, BASE_SLOT).await
+}
+
 /// A new slot at the marked place.
 pub(super) async fn slot(client: &Client, name: &str) -> anyhow::Result<()> {
     let sql = "SELECT pg_copy_logical_replication_slot($1, $2)::text";
@@ -95,11 +100,41 @@ pub(super) async fn drop_slot(client: &Client, name: &str) -> anyhow::Result<()>
 /// that stops there does not wait for a keepalive.
 pub(super) async fn end(client: &Client) -> anyhow::Result<String> {
     let row = client.query_one("SELECT pg_current_wal_lsn()::text", &[]).await?;
-    client.batch_execute("CREATE TABLE after_the_end ()").await?;
+    client.batch_execute("CREATE TABLE after_the_end (); DROP TABLE after_the_end").await?;
     Ok(row.try_get(0)?)
 }
 
-/// The server's full version.
-pub(super) async fn version(client: &Client) -> anyhow::Result<String> {
-    Ok(client.query_one("SHOW server_version", &[]).await?.try_get(0)?)
+/// Creates so many tables, all published.
+pub(super) async fn create_tables(client: &Client, count: u64) -> anyhow::Result<()> {
+    create_table(client).await?;
+    let sql = format!(
+        "DROP PUBLICATION {PUBLICATION};
+         ALTER TABLE events RENAME TO table_1;
+         CREATE PUBLICATION {PUBLICATION} FOR ALL TABLES"
+    );
+    client.batch_execute(&sql).await.context("publish the tables")?;
+    // In pieces, because a transaction may not lock so many tables.
+    let sql = format!(
+        "DO $$ BEGIN
+           FOR n IN 2 .. {count} LOOP
+             EXECUTE format('CREATE TABLE table_%s (LIKE table_1 INCLUDING ALL)', n);
+             COMMIT;
+           END LOOP;
+         END $$"
+    );
+    client.batch_execute(&sql).await.context("create the tables")
+}
+
+/// Inserts one more row into each of so many tables, each in a transaction of its own.
+pub(super) async fn insert_into_each(client: &Client, count: u64) -> anyhow::Result<()> {
+    let sql = format!(
+        "DO $$ BEGIN
+           FOR n IN 1 .. {count} LOOP
+             EXECUTE format('INSERT INTO table_%s SELECT count(*), 1, ''kind'', 9.99, now(), true,
+                                                         repeat(''x'', 72) FROM table_%s', n, n);
+             COMMIT;
+           END LOOP;
+         END $$"
+    );
+    client.batch_execute(&sql).await.context("insert into each table")
 }
