@@ -9,6 +9,7 @@ mod explain;
 mod health;
 mod provision;
 mod run;
+mod snapshot;
 mod status;
 mod validate;
 mod verify;
@@ -53,6 +54,8 @@ enum Command {
     Run(run::Args),
     /// Show the state of the source and every sink
     Status(Files),
+    /// Read tables once more while changes flow, or see how far snapshots are
+    Snapshot(snapshot::Args),
     /// Prove that replicas equal their source, while changes flow
     Verify(verify::Args),
     /// Ask a running pipeline whether it is ready
@@ -125,6 +128,7 @@ fn run(command: Command, manner: &Manner) -> Outcome {
             Command::Undeploy(files) => Box::pin(provision::undeploy(&files, manner)).await,
             Command::Run(args) => Box::pin(run::run(&args, manner)).await,
             Command::Status(files) => Box::pin(status::run(&files, manner)).await,
+            Command::Snapshot(args) => Box::pin(snapshot::run(&args, manner)).await,
             Command::Verify(args) => Box::pin(verify::run(&args, manner)).await,
             Command::Health(platform) => Box::pin(health::run(&platform, manner)).await,
             Command::Consume(args) => Box::pin(consume::run(&args, manner)).await,

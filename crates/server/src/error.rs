@@ -77,6 +77,8 @@ impl From<Error> for Refusal {
         let status = match error.code {
             "CDC-5004" => StatusCode::NOT_FOUND,
             "CDC-5005" => StatusCode::BAD_REQUEST,
+            // What an operator has to change first, be it here or in the database.
+            _ if error.retry == Retry::AfterOperator => StatusCode::CONFLICT,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self { status, error }

@@ -21,6 +21,7 @@ mod exposition;
 mod health;
 mod listen;
 mod metrics;
+mod snapshots;
 mod throughput;
 
 pub use dead_letters::{Letter, LetterPage, Selection, discard, list, retry, show};

@@ -5,6 +5,7 @@ use crate::{
     error::{self, Refusal},
     exposition::exposition,
     health::health,
+    snapshots,
     throughput::{self, Throughput},
 };
 use axum::{
@@ -14,7 +15,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use cdc_core::{Result, SchemaId, dead_letter::DeadLetterStore, store::SchemaStore};
+use cdc_core::{
+    Result, SchemaId,
+    catalog::SharedSourceConnector,
+    dead_letter::DeadLetterStore,
+    store::{CheckpointStore, SchemaStore},
+};
 use cdc_engine::PipelineStatus;
 use serde_json::{Value, json};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -35,6 +41,10 @@ pub struct Parts {
     pub pipeline_id: String,
     /// What it says about itself.
     pub status: watch::Receiver<PipelineStatus>,
+    /// The source, for orders about snapshots.
+    pub source: SharedSourceConnector,
+    /// How far capture has got.
+    pub checkpoints: Arc<dyn CheckpointStore>,
     /// Changes set aside.
     pub dead_letters: Arc<dyn DeadLetterStore>,
     /// Table schemas by number, for those who read the log from its middle.
@@ -128,6 +138,10 @@ fn router(app: App) -> Router {
         .route("/api/v1/pipelines", get(get_pipelines))
         .route("/api/v1/pipelines/{id}", get(get_pipeline))
         .route("/api/v1/pipelines/{id}/schemas/{schema}", get(get_schema))
+        .route(
+            "/api/v1/pipelines/{id}/snapshots",
+            get(snapshots::get_progress).post(snapshots::post_order),
+        )
         .route(letters, get(dead_letters::get_list).delete(dead_letters::delete_some))
         .route(&format!("{letters}/retry"), post(dead_letters::post_retry))
         .route(

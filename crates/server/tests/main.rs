@@ -11,4 +11,5 @@ mod answers;
 mod client;
 mod letters;
 mod listening;
+mod snapshots;
 mod world;

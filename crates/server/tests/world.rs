@@ -1,12 +1,13 @@
 //! A server whose pipeline is made up.
 
+use crate::snapshots::TakesOrders;
 use cdc_codec::row::encode_letter;
 use cdc_core::{
     Change, Column, DataType, Offset, Operation, Position, TableId, TableSchema, Timestamp,
     Transaction, Value,
     dead_letter::{DeadLetter, DeadLetterInfo, DeadLetterStore},
     status::{ConnectorState, Problem, SinkStatus, SlotStatus},
-    store::SchemaStore,
+    store::{CheckpointStore, SchemaStore},
 };
 use cdc_engine::PipelineStatus;
 use cdc_server::{Counters, Parts, Server};
@@ -31,6 +32,8 @@ pub(crate) async fn world() -> World {
     let parts = Parts {
         pipeline_id: "shop".to_owned(),
         status: receiver,
+        source: Arc::new(TakesOrders),
+        checkpoints: Arc::clone(&letters) as Arc<dyn CheckpointStore>,
         dead_letters: Arc::clone(&letters) as Arc<dyn DeadLetterStore>,
         schemas: Arc::clone(&letters) as Arc<dyn SchemaStore>,
         counters: Counters::default(),

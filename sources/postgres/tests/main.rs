@@ -15,6 +15,7 @@ mod fuzz_regressions;
 mod harness;
 mod messages;
 mod model;
+mod orders;
 mod proxy;
 mod restart;
 mod schema;

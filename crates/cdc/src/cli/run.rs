@@ -111,6 +111,8 @@ async fn work(
     let parts = Parts {
         pipeline_id: spec.pipeline_id.clone(),
         status: watched.clone(),
+        source: Arc::clone(&spec.source),
+        checkpoints: Arc::clone(&spec.checkpoints),
         dead_letters: Arc::clone(&spec.dead_letters) as Arc<dyn DeadLetterStore>,
         schemas: Arc::clone(&spec.schemas),
         counters,

@@ -62,6 +62,10 @@ async fn look(
     if !may_mark(config, sql).await? {
         return Err(failure::cannot_mark(config));
     }
+    for pattern in patterns {
+        Selection::parse(std::slice::from_ref(pattern))
+            .map_err(|_| failure::no_such_table(pattern))?;
+    }
     let wanted = Selection::parse(patterns)?;
     let catalog: Catalog = schema::load(sql, selection).await?;
     if let Some(pattern) = wanted.unmatched(&catalog.tables).first() {
