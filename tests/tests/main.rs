@@ -34,6 +34,7 @@ mod evolution;
 mod independent;
 // Encrypted connections and ways to log in.
 mod secure;
+mod snapshot;
 // Slots, publications and what happens to them.
 mod provision;
 

@@ -74,6 +74,8 @@ pub(crate) struct Begin<'a> {
     /// Do changes of partitions come under the name of their root?
     pub(crate) via_root: bool,
     pub(crate) progress: Progress,
+    /// Is nothing read until an operator says so?
+    pub(crate) paused: bool,
 }
 
 /// The copy, as the stream sees it. Dropping it ends its readers.
@@ -105,7 +107,8 @@ pub(crate) enum Arrival {
 impl Backfill {
     /// Begins, or goes on. `None` when there is nothing left to copy.
     pub(crate) fn start(begin: Begin<'_>) -> Option<Self> {
-        let Begin { config, selection, sql, catalog, published, via_root, progress } = begin;
+        let Begin { config, selection, sql, catalog, published, via_root, progress, paused } =
+            begin;
         let tables = catalog.tables.iter().filter(|table| can_copy(table, &published, via_root));
         let empty_first = progress.empty_first;
         let mut schedule =
@@ -124,6 +127,9 @@ impl Backfill {
             (open.oid, keys.collect())
         });
         let asked = asked.collect();
+        if paused {
+            schedule.pause();
+        }
         schedule.hold(&incomplete, incomplete.iter().map(|oid| (*oid, String::new())).collect());
         let run = format!("{}/{:016x}", config.slot_name, rand::random::<u64>());
         let planner = Planner::new(Arc::clone(&catalog.types), published);

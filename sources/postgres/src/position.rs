@@ -122,6 +122,9 @@ pub struct Resume {
     /// How far the copy of the tables is that runs beside the stream; `None` when it is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<Progress>,
+    /// Do snapshots rest until an operator says so?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub paused: bool,
     /// What orders about snapshots are signed with; empty in the state of an older version.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub order_key: String,
@@ -135,6 +138,11 @@ pub struct Backend {
     pub pid: i32,
     /// When it started, in microseconds since 1970 by the server's clock.
     pub started: i64,
+}
+
+/// For `serde`, which hands over a reference.
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// For `serde`, which hands over a reference.
@@ -217,6 +225,7 @@ mod tests {
             ordinal: 3,
             session: Some(Backend { pid: 7, started: 1 }),
             backfill: Some(Progress::default()),
+            paused: true,
             order_key: "key".to_owned(),
         };
         assert_eq!(Resume::from_bytes(&resume.to_bytes()).unwrap(), resume);

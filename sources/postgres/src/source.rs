@@ -119,21 +119,7 @@ impl PostgresSource {
             false => None,
         };
         let begin = decide(config, resume.as_ref(), (&system, left), slot.as_ref(), fresh)?;
-        let state = Resume {
-            phase: Phase::Stream,
-            system_identifier: system.identifier.clone(),
-            timeline: system.timeline,
-            slot: config.slot_name.clone(),
-            lsn: Lsn::default(),
-            ordinal: 0,
-            session: None,
-            backfill: None,
-            order_key: resume
-                .as_ref()
-                .map(|resume| resume.order_key.clone())
-                .filter(|key| !key.is_empty())
-                .unwrap_or_else(order::new_key),
-        };
+        let state = self.state(&system, resume.as_ref());
         match begin {
             Begin::Stream { from, ordinal, recorded } => {
                 warn_of_timeline(resume.as_ref(), &system);
@@ -175,6 +161,23 @@ impl PostgresSource {
         }
     }
 
+    /// What every batch of this run remembers.
+    fn state(&self, system: &System, before: Option<&Resume>) -> Resume {
+        let key = before.map(|before| before.order_key.clone()).filter(|key| !key.is_empty());
+        Resume {
+            phase: Phase::Stream,
+            system_identifier: system.identifier.clone(),
+            timeline: system.timeline,
+            slot: self.config.slot_name.clone(),
+            lsn: Lsn::default(),
+            ordinal: 0,
+            session: None,
+            backfill: None,
+            paused: before.is_some_and(|before| before.paused),
+            order_key: key.unwrap_or_else(order::new_key),
+        }
+    }
+
     fn describe(&self, replication: &ReplicationClient, system: &System, reporter: &Reporter<'_>) {
         let config = &*self.config;
         let mut details = BTreeMap::from([
@@ -208,10 +211,11 @@ impl PostgresSource {
         let Departure { mut resume, mut recorded } = departure;
         let copies =
             Copies::new(Arc::clone(&self.config), Arc::clone(&self.selection), Arc::clone(&sql));
+        reporter.paused(resume.paused);
         let mut backfill = match resume.backfill.take() {
             Some(progress) => {
                 self.memory.snapshot_taken.store(true, Ordering::Relaxed);
-                copies.begin(&catalog, progress, reporter).await?
+                copies.begin(&catalog, progress, resume.paused, reporter).await?
             }
             None => None,
         };

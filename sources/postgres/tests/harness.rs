@@ -175,7 +175,7 @@ impl Running<'_> {
 
     /// Takes batches in until everything up to `position` has come.
     pub(crate) async fn until(&mut self, position: Position) {
-        let started = std::time::Instant::now();
+        let started = tokio::time::Instant::now();
         while self.pipeline.complete < position {
             assert!(
                 started.elapsed() < PATIENCE_IN_ALL,

@@ -25,9 +25,6 @@ pub struct Progress {
     /// Tables that have begun and are not complete.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) open: Vec<OpenTable>,
-    /// Are no rows read until an operator says so?
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub(crate) paused: bool,
 }
 
 impl Progress {
@@ -41,16 +38,12 @@ impl Progress {
         Self { only_open: true, ..Self::default() }
     }
 
-    pub(crate) fn is_paused(&self) -> bool {
-        self.paused
-    }
-
     /// Rows of a table that were handed over already.
     pub(crate) fn rows(&self, oid: u32) -> u64 {
         self.open.iter().find(|open| open.oid == oid).map_or(0, |open| open.rows)
     }
 
-    /// Carries out an order. `number` finds the number of a table; one that is gone is left out.
+    /// Carries out an order about tables. `number` finds the number of a table; one that is gone is left out.
     pub(crate) fn carry_out(&mut self, order: Order, number: impl Fn(&TableId) -> Option<u32>) {
         match order {
             Order::Begin { tables, condition } => {
@@ -58,13 +51,12 @@ impl Progress {
                     match number(&table) {
                         Some(oid) => self.copy_again(table, oid, condition.clone()),
                         None => {
-                            tracing::warn!(%table, "a snapshot was ordered of a table that is gone")
+                            tracing::warn!(%table, "a snapshot was ordered of a table that is gone");
                         }
                     }
                 }
             }
-            Order::Pause => self.paused = true,
-            Order::Resume => self.paused = false,
+            Order::Pause | Order::Resume => {}
             Order::Cancel => self.open.retain(|open| !open.again),
         }
     }
@@ -240,9 +232,6 @@ mod tests {
         progress.carry_out(begin("t1", None), number);
         assert_eq!(progress.open.len(), 1);
         assert!(progress.open[0].again && progress.open[0].condition.is_none());
-        progress.carry_out(Order::Pause, number);
-        assert!(progress.is_paused());
-        progress.carry_out(Order::Resume, number);
         progress.carry_out(Order::Cancel, number);
         assert_eq!(progress, Progress::nothing());
     }

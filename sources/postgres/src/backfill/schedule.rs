@@ -76,6 +76,8 @@ pub(crate) struct Schedule {
     next: u64,
     newest: Option<Arc<Visibility>>,
     failed: BTreeMap<u32, (Instant, String)>,
+    /// Is nothing read until an operator says so?
+    paused: bool,
     /// Tables that are not read yet, and why.
     held: BTreeMap<u32, String>,
 }
@@ -98,6 +100,7 @@ impl Schedule {
             next: 1,
             newest: None,
             failed: BTreeMap::new(),
+            paused: false,
             held: BTreeMap::new(),
         }
     }
@@ -119,7 +122,7 @@ impl Schedule {
 
     /// The next piece of work; `None` while there is none.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Work> {
-        if self.progress.empty_first || self.progress.paused {
+        if self.progress.empty_first || self.paused {
             return None;
         }
         let (table, oid, condition, what) = loop {
@@ -139,6 +142,11 @@ impl Schedule {
         let taken = Taken { oid, what: what.clone(), floor: self.newest.clone() };
         self.taken.insert(number, taken);
         Some(Work { number, table, oid, condition, what })
+    }
+
+    /// Has nothing more read.
+    pub(crate) fn pause(&mut self) {
+        self.paused = true;
     }
 
     /// Is the table left alone for now?

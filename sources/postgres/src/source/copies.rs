@@ -29,6 +29,7 @@ impl Copies {
         &self,
         catalog: &Catalog,
         progress: Progress,
+        paused: bool,
         reporter: &Reporter<'_>,
     ) -> Result<Option<Backfill>> {
         let Self { config, selection, sql } = self;
@@ -36,16 +37,20 @@ impl Copies {
         let published =
             schema::published(&client, &config.publication_name, catalog.server_version).await?;
         let via_root = publishes_via_root(config, &client).await?;
-        let paused = progress.is_paused();
         let rows = |oid| progress.rows(oid);
         let known: Vec<(u32, u64)> =
             catalog.tables.iter().map(|table| (table.oid, rows(table.oid))).collect();
-        let begin =
-            backfill::Begin { config, selection, sql, catalog, published, via_root, progress };
-        let Some(backfill) = Backfill::start(begin) else {
-            reporter.paused(false);
-            return Ok(None);
+        let begin = backfill::Begin {
+            config,
+            selection,
+            sql,
+            catalog,
+            published,
+            via_root,
+            progress,
+            paused,
         };
+        let Some(backfill) = Backfill::start(begin) else { return Ok(None) };
         let copied = |(table, _): &(&CatalogTable, u64)| backfill.concerns(table.oid);
         let progress = |(table, rows): (&CatalogTable, u64)| SnapshotProgress {
             table: table.table.clone(),
@@ -57,7 +62,6 @@ impl Copies {
         let tables: Vec<_> = tables.filter(copied).map(progress).collect();
         tracing::info!(tables = tables.len(), paused, "copying tables beside the stream");
         reporter.copying(tables);
-        reporter.paused(paused);
         Ok(Some(backfill))
     }
 
@@ -66,6 +70,7 @@ impl Copies {
         &self,
         orders: Vec<Order>,
         mut progress: Progress,
+        paused: bool,
         reporter: &Reporter<'_>,
     ) -> Result<Option<Backfill>> {
         let client = self.sql.get().await?;
@@ -78,6 +83,6 @@ impl Copies {
             tracing::info!(?order, "an order about snapshots");
             progress.carry_out(order, number);
         }
-        self.begin(&catalog, progress, reporter).await
+        self.begin(&catalog, progress, paused, reporter).await
     }
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     backfill::{Backfill, Progress},
-    order,
+    order::{self, Order},
     protocol::Commit,
 };
 use cdc_core::{Result, status::ConnectorState};
@@ -28,11 +28,20 @@ impl Follower<'_> {
             return Ok(step);
         }
         let orders = std::mem::take(&mut self.orders);
+        for order in &orders {
+            match order {
+                Order::Pause => self.resume.paused = true,
+                Order::Resume => self.resume.paused = false,
+                Order::Begin { .. } | Order::Cancel => {}
+            }
+        }
+        let paused = self.resume.paused;
+        self.reporter.paused(paused);
         let progress = self.backfill.as_ref().map(Backfill::progress).cloned();
         let progress = progress.unwrap_or_else(Progress::nothing);
         // Ended first: two copies must not read at once. What was under way is read again.
         *self.backfill = None;
-        *self.backfill = self.copies.carry_out(orders, progress, self.reporter).await?;
+        *self.backfill = self.copies.carry_out(orders, progress, paused, self.reporter).await?;
         self.reporter.copy_trouble(None);
         let state = match self.backfill.is_some() {
             true => ConnectorState::Snapshotting,
