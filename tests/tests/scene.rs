@@ -160,7 +160,10 @@ impl Scene {
 
     fn write(&self, name: &str, content: &Value) -> String {
         let path = self.directory().join(name);
-        std::fs::write(&path, serde_json::to_string_pretty(content).unwrap()).unwrap();
+        // In one step: a command that was just started may be reading it.
+        let new = tempfile::NamedTempFile::new_in(self.directory()).unwrap();
+        std::fs::write(&new, serde_json::to_string_pretty(content).unwrap()).unwrap();
+        new.persist(&path).unwrap();
         path.to_str().unwrap().to_owned()
     }
 }
