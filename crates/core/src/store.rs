@@ -38,8 +38,9 @@ pub trait CheckpointStore: Send + Sync + 'static {
 /// Gives table schemas numbers and keeps them for as long as the pipeline lives.
 #[async_trait]
 pub trait SchemaStore: Send + Sync + 'static {
-    /// Same schema, same number. Durable on return.
-    async fn register(&self, schema: &TableSchema) -> Result<SchemaId>;
+    /// Numbers of schemas, in their order. Same schema, same number. All are durable on return, at the price
+    /// of one write.
+    async fn register(&self, schemas: &[&TableSchema]) -> Result<Vec<SchemaId>>;
 
     /// The schema of a number.
     async fn get(&self, id: SchemaId) -> Result<Option<Arc<TableSchema>>>;

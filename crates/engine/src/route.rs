@@ -65,9 +65,11 @@ impl Router {
         changes: &[Change],
     ) -> Result<BTreeMap<TopicPartition, Vec<Record>>> {
         let mut routed: BTreeMap<TopicPartition, Vec<Record>> = BTreeMap::new();
+        self.learn(changes).await?;
         for change in changes {
-            let address = self.learn(&change.schema).await?;
+            let address = Arc::as_ptr(&change.schema).addr();
             let Some(known) = self.known.get(&address) else { continue };
+            debug_assert!(Arc::ptr_eq(&known.schema, &change.schema), "an address is one schema's");
             let id = known.id;
             let (to, key) = match (&known.only, self.ordering) {
                 (Some(only), Ordering::Total) => (only.clone(), bytes::Bytes::new()),
@@ -102,23 +104,45 @@ impl Router {
         Ok(routed)
     }
 
-    async fn learn(&mut self, schema: &Arc<TableSchema>) -> Result<usize> {
-        let address = Arc::as_ptr(schema).addr();
-        if !self.known.contains_key(&address) {
-            if self.known.len() >= SCHEMAS_MAX {
-                self.known.clear();
-            }
-            let id = self.schemas.register(schema).await?;
+    /// Has every schema of the changes numbered, all new ones at once.
+    async fn learn(&mut self, changes: &[Change]) -> Result<()> {
+        let mut new = self.unknown(changes);
+        if new.is_empty() {
+            return Ok(());
+        }
+        if self.known.len() + new.len() > SCHEMAS_MAX {
+            self.known.clear();
+            new = self.unknown(changes);
+        }
+        let schemas: Vec<&TableSchema> = new.iter().map(|schema| &***schema).collect();
+        let ids = self.schemas.register(&schemas).await?;
+        for (schema, id) in new.into_iter().zip(ids) {
             let topic = naming::topic(&self.topic_prefix, &schema.table);
             let only = match self.ordering {
                 Ordering::Total => Some(self.transport.partition_of(&topic, &[])),
                 Ordering::PerPartition => None,
             };
             let schema = Arc::clone(schema);
+            let address = Arc::as_ptr(&schema).addr();
             self.known.insert(address, KnownSchema { schema, id, topic, only });
         }
-        debug_assert!(self.known.get(&address).is_some_and(|k| Arc::ptr_eq(&k.schema, schema)));
-        Ok(address)
+        Ok(())
+    }
+
+    /// The schemas that are not known, each once, in the order in which they come.
+    fn unknown<'c>(&self, changes: &'c [Change]) -> Vec<&'c Arc<TableSchema>> {
+        let mut seen = BTreeSet::new();
+        let mut last = None;
+        let mut unknown = Vec::new();
+        for change in changes {
+            let address = Arc::as_ptr(&change.schema).addr();
+            // Most changes are of the table of the one before.
+            let again = last.replace(address) == Some(address);
+            if !again && !self.known.contains_key(&address) && seen.insert(address) {
+                unknown.push(&change.schema);
+            }
+        }
+        unknown
     }
 }
 

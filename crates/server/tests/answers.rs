@@ -65,7 +65,7 @@ async fn schemas_are_had_by_number() {
         key: Vec::new(),
         number: None,
     };
-    let SchemaId(id) = world.letters.register(&schema).await.unwrap();
+    let SchemaId(id) = world.letters.register(&[&schema]).await.unwrap()[0];
     let path = "/api/v1/pipelines/shop/schemas";
     let got = get(world.at, &format!("{path}/{id}")).await.json();
     assert_eq!(serde_json::from_value::<TableSchema>(got).unwrap(), schema);

@@ -22,15 +22,28 @@ pub(crate) fn create_tables(transaction: &WriteTransaction) -> Result<(), TableE
 
 #[async_trait]
 impl SchemaStore for Store {
-    async fn register(&self, schema: &TableSchema) -> Result<SchemaId> {
-        let what = format!("the schema of {}", schema.table);
-        let json = serde_json::to_vec(schema);
+    async fn register(&self, schemas: &[&TableSchema]) -> Result<Vec<SchemaId>> {
+        let printed = schemas.iter().map(|schema| {
+            serde_json::to_vec(schema).map_err(|source| {
+                Failure::Unreadable(format!("the schema of {}", schema.table), Some(source))
+            })
+        });
+        let printed: Result<Vec<Vec<u8>>, Failure> = printed.collect();
         self.run(move |database| {
-            let json = json.map_err(|source| Failure::Unreadable(what, Some(source)))?;
-            let known = database.begin_read()?.open_table(NUMBERS)?.get(json.as_slice())?;
+            let printed = printed?;
+            let known = {
+                let numbers = database.begin_read()?.open_table(NUMBERS)?;
+                let number = |json: &Vec<u8>| {
+                    let found = numbers.get(json.as_slice())?;
+                    Ok(found.map(|number| SchemaId(number.value())))
+                };
+                printed.iter().map(number).collect::<Result<Option<Vec<_>>, Failure>>()?
+            };
             match known {
-                Some(number) => Ok(SchemaId(number.value())),
-                None => write(database, |transaction| register(transaction, &json)),
+                Some(numbers) => Ok(numbers),
+                None => write(database, |transaction| {
+                    printed.iter().map(|json| register(transaction, json)).collect()
+                }),
             }
         })
         .await

@@ -52,9 +52,11 @@ impl Writer<'_> {
     async fn deliver_again(&mut self, letter: &DeadLetter) -> Result<()> {
         let change = row::decode_letter(&letter.payload, letter.info.position)?;
         let table = change.schema.table.clone();
-        let id = self.target.shared.spec.schemas.register(&change.schema).await?;
+        let ids = self.target.shared.spec.schemas.register(&[&*change.schema]).await?;
         let old = self.prepared.get(&table);
-        if old.is_none_or(|(prepared, _)| *prepared != id) {
+        if let Some(id) = ids.first().copied()
+            && old.is_none_or(|(prepared, _)| *prepared != id)
+        {
             let old = old.map(|(_, schema)| Arc::clone(schema));
             self.sink.prepare(old.as_deref(), &change.schema).await?;
             self.prepared.insert(table, (id, Arc::clone(&change.schema)));

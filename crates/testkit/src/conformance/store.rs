@@ -118,8 +118,8 @@ pub async fn schema_store<S: SchemaStore>(reopen: impl AsyncFn() -> S) {
     let variants = schemas();
     let mut ids = Vec::new();
     for schema in &variants {
-        let id = store.register(schema).await.unwrap();
-        assert_eq!(store.register(&schema.clone()).await.unwrap(), id, "same schema, same number");
+        let id = number(&store, schema).await;
+        assert_eq!(number(&store, &schema.clone()).await, id, "same schema, same number");
         assert!(!ids.contains(&id), "another schema, another number: {schema:?}");
         ids.push(id);
     }
@@ -127,17 +127,28 @@ pub async fn schema_store<S: SchemaStore>(reopen: impl AsyncFn() -> S) {
     let store = reopen().await;
     for (schema, id) in variants.iter().zip(&ids) {
         assert_eq!(store.get(*id).await.unwrap().as_deref(), Some(schema));
-        assert_eq!(store.register(schema).await.unwrap(), *id, "the number outlives a restart");
+        assert_eq!(number(&store, schema).await, *id, "the number outlives a restart");
     }
-    let newest = store.register(&schema("later", &[("id", DataType::Uuid)])).await.unwrap();
-    assert!(!ids.contains(&newest), "numbers are not reused after a restart");
+    let (one, two) = (schema("later", &[("id", DataType::Uuid)]), schema("last", &[]));
+    let known = variants.first().unwrap();
+    let newest = store.register(&[&one, known, &two, &one]).await.unwrap();
+    let [first, second, third, fourth] = newest[..] else { panic!("{newest:?}") };
+    assert!(![first, third].iter().any(|id| ids.contains(id)), "numbers are not reused");
+    assert_eq!((second, fourth), (ids[0], first));
+    assert_ne!(first, third);
+    assert_eq!(store.register(&[]).await.unwrap(), []);
     same_schema_registered_at_once_gets_one_number(&store).await;
+}
+
+async fn number(store: &impl SchemaStore, schema: &TableSchema) -> SchemaId {
+    let numbers = store.register(&[schema]).await.unwrap();
+    assert_eq!(numbers.len(), 1);
+    numbers[0]
 }
 
 async fn same_schema_registered_at_once_gets_one_number(store: &impl SchemaStore) {
     let schema = schema("contended", &[("id", DataType::Int64)]);
-    let all = futures::future::join_all((0..8).map(|_| store.register(&schema))).await;
-    let ids: Vec<SchemaId> = all.into_iter().map(Result::unwrap).collect();
+    let ids = futures::future::join_all((0..8).map(|_| number(store, &schema))).await;
     assert!(ids.windows(2).all(|pair| pair.first() == pair.last()), "{ids:?}");
 }
 

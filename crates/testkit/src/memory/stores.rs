@@ -98,14 +98,17 @@ impl CheckpointStore for MemoryStores {
 
 #[async_trait]
 impl SchemaStore for MemoryStores {
-    async fn register(&self, schema: &TableSchema) -> Result<SchemaId> {
+    async fn register(&self, schemas: &[&TableSchema]) -> Result<Vec<SchemaId>> {
         let mut state = self.lock();
-        let known = state.schemas.iter().position(|known| **known == *schema);
-        let index = known.unwrap_or(state.schemas.len());
-        if known.is_none() {
-            state.schemas.push(Arc::new(schema.clone()));
-        }
-        Ok(SchemaId(u32::try_from(index + 1).unwrap_or(u32::MAX)))
+        let mut register = |schema: &TableSchema| {
+            let known = state.schemas.iter().position(|known| **known == *schema);
+            let index = known.unwrap_or(state.schemas.len());
+            if known.is_none() {
+                state.schemas.push(Arc::new(schema.clone()));
+            }
+            SchemaId(u32::try_from(index + 1).unwrap_or(u32::MAX))
+        };
+        Ok(schemas.iter().map(|schema| register(schema)).collect())
     }
 
     async fn get(&self, id: SchemaId) -> Result<Option<Arc<TableSchema>>> {
