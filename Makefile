@@ -27,9 +27,9 @@ bench: compiler ## Measure stream, snapshot and latency against PostgreSQL's own
 	cargo xtask bench snapshot
 	cargo xtask bench latency
 
-test-heavy: compiler ## Kill cdc five hundred times under load
+test-heavy: compiler ## Run what is too large or too long for make test, then kill cdc 500 times
 	cargo xtask services
-	cargo xtask crash --kills 500
+	cargo xtask heavy
 
 .PHONY: compiler
 compiler:

@@ -46,3 +46,6 @@ mod disk;
 mod load;
 // Kills at random moments under that load.
 mod crash;
+
+// Sizes and loads for which a normal run has no time; `make test-heavy` runs them.
+mod heavy;

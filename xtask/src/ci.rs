@@ -2,9 +2,7 @@
 #![expect(clippy::print_stdout, reason = "the output of a command")]
 #![expect(clippy::disallowed_methods, reason = "measures real time outside any runtime")]
 
-use std::io::{BufRead as _, BufReader, Read};
-use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -36,18 +34,20 @@ pub(crate) fn run() -> anyhow::Result<()> {
     });
     // The binary and all tests in one build, so that nothing is compiled for two feature sets.
     step("build", &mut || passes(cargo().args(["build", "--workspace", "--all-targets"])));
-    let tally = Mutex::new(Tally::default());
-    step("tests", &mut || counted(cargo().args(["test", "--workspace", "--no-fail-fast"]), &tally));
+    let mut tally = Tally::default();
+    step("tests", &mut || tally.count(cargo().args(["test", "--workspace", "--no-fail-fast"])));
     step("documentation", &mut || {
         passes(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
     });
-    let mut tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     failures.extend(wrongly_skipped(&tally, &services::missing()));
     for failure in &failures {
         println!("failed: {failure}");
     }
     for suite in tally.skipped() {
         println!("could not run here: {suite}");
+    }
+    if tally.heavy > 0 {
+        println!("left to make test-heavy: {} tests", tally.heavy);
     }
     // A step that fails without a failed test must not look like success in the totals.
     let test_steps = u64::from(tally.failed > 0);
@@ -58,28 +58,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 fn passes(command: &mut Command) -> anyhow::Result<bool> {
     Ok(command.status().context("run cargo")?.success())
-}
-
-fn counted(command: &mut Command, tally: &Mutex<Tally>) -> anyhow::Result<bool> {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let output = child.stdout.take().context("cargo has an output")?;
-    let errors = child.stderr.take().context("cargo has an error output")?;
-    std::thread::scope(|scope| {
-        scope.spawn(|| pass_on(output, tally));
-        scope.spawn(|| pass_on(errors, tally));
-    });
-    Ok(child.wait().context("wait for cargo test")?.success())
-}
-
-fn pass_on(stream: impl Read, tally: &Mutex<Tally>) {
-    let mut reader = BufReader::new(stream);
-    let mut bytes = Vec::new();
-    while reader.read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
-        let line = String::from_utf8_lossy(&bytes);
-        print!("{line}");
-        tally.lock().unwrap_or_else(PoisonError::into_inner).read(&line);
-        bytes.clear();
-    }
 }
 
 /// The suites that were skipped although nothing they ask for is missing.

@@ -1,21 +1,51 @@
 //! Counts the results in what `cargo test` prints.
+#![expect(clippy::print_stdout, reason = "the output of a command")]
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Context as _;
+
+/// Begins the reason of a test that only `make test-heavy` runs.
+const HEAVY: &str = "heavy: ";
+/// Begins the reason of what is no test but a process that a test starts.
+const CHILD: &str = "child: ";
 
 /// Totals over all suites.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
+    /// Tests that are no part of a normal run.
+    pub(crate) heavy: u64,
+    children: u64,
     ignored: u64,
     skipped: BTreeSet<String>,
 }
 
 impl Tally {
+    /// Runs a command, shows what it prints and counts it; says whether the command succeeded.
+    pub(crate) fn count(&mut self, command: &mut Command) -> anyhow::Result<bool> {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let output = child.stdout.take().context("cargo has an output")?;
+        let errors = child.stderr.take().context("cargo has an error output")?;
+        let tally = Mutex::new(self);
+        std::thread::scope(|scope| {
+            scope.spawn(|| pass_on(output, &tally));
+            scope.spawn(|| pass_on(errors, &tally));
+        });
+        Ok(child.wait().context("wait for cargo test")?.success())
+    }
+
     /// Takes one line of output into account.
-    pub(crate) fn read(&mut self, line: &str) {
+    fn read(&mut self, line: &str) {
         let line = line.trim();
-        if let Some((_, suite)) = line.split_once("skipped: ") {
+        if let Some((_, reason)) = line.split_once(" ... ignored, ") {
+            self.heavy += u64::from(reason.starts_with(HEAVY));
+            self.children += u64::from(reason.starts_with(CHILD));
+        } else if let Some((_, suite)) = line.split_once("skipped: ") {
             self.skipped.insert(suite.to_owned());
         } else if let Some(result) = line.strip_prefix("test result: ") {
             for part in result.split(['.', ';']) {
@@ -31,7 +61,8 @@ impl Tally {
 
     /// The line that ends every run.
     pub(crate) fn line(&self) -> String {
-        let skipped = self.ignored + self.skipped.len() as u64;
+        let elsewhere = self.heavy + self.children;
+        let skipped = self.ignored.saturating_sub(elsewhere) + self.skipped.len() as u64;
         format!("{} passed, {} failed, {skipped} skipped", self.passed, self.failed)
     }
 
@@ -44,6 +75,17 @@ impl Tally {
             "ignored" => self.ignored += number,
             _ => {}
         }
+    }
+}
+
+fn pass_on(stream: impl Read, tally: &Mutex<&mut Tally>) {
+    let mut reader = BufReader::new(stream);
+    let mut bytes = Vec::new();
+    while reader.read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
+        let line = String::from_utf8_lossy(&bytes);
+        print!("{line}");
+        tally.lock().unwrap_or_else(PoisonError::into_inner).read(&line);
+        bytes.clear();
     }
 }
 
@@ -75,6 +117,17 @@ mod tests {
             "skipped: e2e: PostgreSQL 18 is not installed",
         ];
         assert_eq!(line_after(&lines), "0 passed, 0 failed, 2 skipped");
+    }
+
+    #[test]
+    fn what_another_command_or_another_test_runs_is_not_skipped() {
+        let lines = [
+            "test a::heavy_b ... ignored, heavy: run by make test-heavy",
+            "test a::child ... ignored, child: started by the test below",
+            "test a::broken ... ignored, nobody knows why",
+            "test result: ok. 1 passed; 0 failed; 3 ignored; 0 measured; 0 filtered out; finished in 0.10s",
+        ];
+        assert_eq!(line_after(&lines), "1 passed, 0 failed, 1 skipped");
     }
 
     #[test]
