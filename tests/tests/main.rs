@@ -39,6 +39,8 @@ mod provision;
 
 // Mistakes that a new user makes, and what he is told.
 mod refuse;
+// What hurts users elsewhere.
+mod pains;
 // Disks that are full or return something else than was written.
 mod disk;
 

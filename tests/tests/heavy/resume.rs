@@ -14,8 +14,8 @@ use crate::scene::{Scene, any_server};
 
 const ROWS: u64 = 5_000_000;
 const KILLS_MIN: u64 = 20;
-/// A process is killed at the latest when it has copied such a part of the table, or a chunk.
-const PART_MAX: u64 = 40;
+/// A process is killed at the latest when it has copied such a part of the table, or three chunks.
+const PART_MAX: u64 = 20;
 /// A chunk has about 4 MiB; rows of this table take more than 80 bytes of it.
 const CHUNK_ROWS: u64 = 50_000;
 /// Sessions that copy at a time, each with a chunk of its own (`snapshot_readers`).
@@ -40,7 +40,7 @@ async fn heavy_resume() {
     let (mut kills, mut peak) = (0, 0);
     loop {
         let mut running = scene.start();
-        let complete = live(&mut running, &mut random, (rows / PART_MAX).max(CHUNK_ROWS)).await;
+        let complete = live(&mut running, &mut random, (rows / PART_MAX).max(3 * CHUNK_ROWS)).await;
         peak = running.memory().map_or(peak, |memory| memory.peak.max(peak));
         running.kill9();
         if complete {
@@ -79,7 +79,7 @@ async fn equal(scene: &Scene, rows: u64, kills: u64) {
 
 /// Lets a process live for a while, and says whether the copy was complete before that was over.
 async fn live(running: &mut Running, random: &mut ChaCha8Rng, rows_max: u64) -> bool {
-    let longest = if random.random_bool(0.2) { 300 } else { 4000 };
+    let longest = if random.random_bool(0.2) { 500 } else { 15_000 };
     let life = Duration::from_millis(random.random_range(0..longest));
     let rows_max = random.random_range(0..rows_max);
     let started = Instant::now();
