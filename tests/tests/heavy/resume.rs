@@ -92,7 +92,11 @@ async fn live(running: &mut Running, random: &mut ChaCha8Rng, rows_max: u64) -> 
         if status["source"]["state"] == "running" {
             return true;
         }
-        let Some(copied) = status["source"]["snapshot"][0]["rows"].as_u64() else { continue };
+        // A process says how many rows the ones before it copied a moment after it has started.
+        let copied = status["source"]["snapshot"][0]["rows"].as_u64().unwrap_or_default();
+        if copied == 0 {
+            continue;
+        }
         let first = *first.get_or_insert(copied);
         if copied.saturating_sub(first) > rows_max {
             break;
