@@ -12,6 +12,8 @@ mod catalog;
 mod idle;
 // A copy of millions of rows under load that is killed again and again.
 mod resume;
+// A server process that hangs.
+mod stall;
 // One transaction of millions of rows.
 mod transaction;
 // Values of hundreds of megabytes.
