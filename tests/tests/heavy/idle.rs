@@ -6,7 +6,7 @@ use cdc_testkit::services::Postgres;
 use serde_json::json;
 use tokio_postgres::Client;
 
-use super::{finally, mebibytes, number, rate, scaled};
+use super::{finally, mebibytes, rate, scaled};
 use crate::compare;
 use crate::scene::{Scene, any_server};
 
@@ -55,7 +55,7 @@ async fn heavy_idle() {
             }
         }));
     }
-    let seconds = scaled(number("CDC_HEAVY_SECONDS").unwrap_or(SECONDS));
+    let seconds = scaled(SECONDS);
     let mut memory = Vec::new();
     for second in 0..seconds.max(3) {
         if second == seconds / 2 {
@@ -88,7 +88,7 @@ async fn heavy_idle() {
         waited.as_secs_f64(),
         mebibytes(early),
         mebibytes(late),
-        mebibytes((end - before) as u64)
+        mebibytes((end - before).unsigned_abs())
     );
     assert!(late < early + DRIFT_MAX, "memory grew from {early} to {late} bytes");
     running.stop().await.exits_with(0);

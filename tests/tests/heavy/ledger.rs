@@ -1,5 +1,5 @@
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::io::{BufRead as _, BufReader};
@@ -60,7 +60,7 @@ type Hashes = (u64, u64);
 /// The rows of the table of items as the changes left them, in few bytes a row.
 #[derive(Default)]
 pub(super) struct Ledger {
-    rows: HashMap<i64, Hashes>,
+    rows: BTreeMap<i64, Hashes>,
     /// Rows that were copied.
     pub(super) copied: u64,
     /// Changes of the table, copied rows included.

@@ -20,6 +20,9 @@ const PART_MAX: u64 = 20;
 const CHUNK_ROWS: u64 = 50_000;
 /// Sessions that copy at a time, each with a chunk of its own (`snapshot_readers`).
 const READERS: u64 = 2;
+/// The load rests so long at most after a transaction. Changes of parts of rows, if they come faster than
+/// rows can be looked up for them, have the whole table read again.
+const REST_MS_MAX: u64 = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "heavy: run by make test-heavy"]
@@ -113,7 +116,7 @@ async fn load(client: Client, mut random: ChaCha8Rng, rows: u64, stop: Arc<Atomi
         let sql: Vec<String> = (0..count).map(|_| statement(&mut random, &mut next)).collect();
         client.batch_execute(&format!("BEGIN; {}; COMMIT", sql.join("; "))).await.unwrap();
         statements += count;
-        tokio::time::sleep(Duration::from_millis(random.random_range(0..10))).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..REST_MS_MAX))).await;
     }
     statements
 }

@@ -49,7 +49,7 @@ async fn heavy_transaction() {
         }
         let sql = "SELECT coalesce((SELECT id FROM items ORDER BY id DESC LIMIT 1), 0)";
         last = scene.target.query_one(sql, &[]).await.map_or(0, |row| row.get::<_, i64>(0));
-        last as u64 == rows
+        last.unsigned_abs() == rows
     })
     .await;
     eprintln!(
