@@ -17,6 +17,10 @@ async fn truth(scene: &Scene, sql: &str) -> bool {
     row.get::<_, Option<bool>>(0) == Some(true)
 }
 
+fn text_of(scene: &Scene) -> String {
+    std::fs::read_to_string(scene.file()).unwrap()
+}
+
 /// Where the source's log ends.
 async fn here(scene: &Scene) -> String {
     let row = scene.source.query_one("SELECT pg_current_wal_lsn()::text", &[]).await.unwrap();
@@ -95,7 +99,7 @@ async fn a_transaction_that_is_open_at_the_start_and_over_kills_arrives_whole_an
     open.batch_execute("COMMIT").await.unwrap();
     scene.run_until_current().await.exits_with(0);
     assert_eq!(compare::difference(&scene.source, &scene.target, &["public.t"]).await, None);
-    let text = std::fs::read_to_string(scene.file()).unwrap();
+    let text = text_of(&scene);
     let of_t: String = text
         .lines()
         .filter(|line| line.contains(r#""table":"t""#))
@@ -105,7 +109,13 @@ async fn a_transaction_that_is_open_at_the_start_and_over_kills_arrives_whole_an
     let replayed = Replayed::from_file(&scene.file()).unwrap();
     let rows = compare::rows(&scene.source, "public.t").await;
     assert_eq!(replay::difference("public.t", &rows, &replayed.rows("public.t")), None);
-    assert_eq!((replayed.changes, replayed.repeated), (6, 0), "one row copied, five changes");
+    // A copy whose end was not stored when the process was killed is made again.
+    let copied = text_of(&scene).matches(r#""op":"r""#).count() as u64;
+    assert_eq!(
+        (replayed.changes - copied, replayed.repeated),
+        (5, 0),
+        "four inserts and an update"
+    );
     assert_eq!(text.matches(r#""op":"m""#).count(), 3, "the messages of the transaction");
 }
 
@@ -243,7 +253,7 @@ async fn enums_of_one_name_in_two_schemas_are_told_apart_and_follow_their_labels
     let rows = scene.target.query(sql, &[]).await.unwrap();
     let states: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     assert_eq!(states, ["on", "off", "broken"]);
-    let text = std::fs::read_to_string(scene.file()).unwrap();
+    let text = text_of(&scene);
     for label in ["broken", "finished", "new", "on", "off"] {
         assert!(text.contains(&format!(r#""s":"{label}""#)), "{label} is not in:\n{text}");
     }
