@@ -29,9 +29,9 @@ bench: compiler ## Measure against PostgreSQL's own tools and Debezium, growth a
 	cargo xtask bench growth --large
 	cargo xtask bench idle
 
-test-heavy: compiler ## Kill cdc five hundred times under load
+test-heavy: compiler ## Run what is too large or too long for make test, then kill cdc 500 times
 	cargo xtask services
-	cargo xtask crash --kills 500
+	cargo xtask heavy
 
 .PHONY: compiler
 compiler:

@@ -40,6 +40,8 @@ mod provision;
 
 // Mistakes that a new user makes, and what he is told.
 mod refuse;
+// What hurts users elsewhere.
+mod pains;
 // Disks that are full or return something else than was written.
 mod disk;
 
@@ -47,3 +49,6 @@ mod disk;
 mod load;
 // Kills at random moments under that load.
 mod crash;
+
+// Sizes and loads for which a normal run has no time; `make test-heavy` runs them.
+mod heavy;

@@ -60,7 +60,11 @@ impl Ended {
 
 /// Runs the binary to its end, which must come within a minute.
 pub(crate) async fn run(directory: &Path, arguments: &[&str]) -> Ended {
-    const LIMIT: Duration = Duration::from_secs(60);
+    run_within(Duration::from_secs(60), directory, arguments).await
+}
+
+/// Runs the binary to its end, which must come within so long.
+pub(crate) async fn run_within(limit: Duration, directory: &Path, arguments: &[&str]) -> Ended {
     let said = tempfile::tempdir().unwrap();
     let (output, errors) = (said.path().join("output"), said.path().join("errors"));
     let mut child = tokio::process::Command::new(binary())
@@ -73,11 +77,11 @@ pub(crate) async fn run(directory: &Path, arguments: &[&str]) -> Ended {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let status = tokio::time::timeout(LIMIT, child.wait()).await;
+    let status = tokio::time::timeout(limit, child.wait()).await;
     let text = |path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
     let (output, errors) = (text(output), text(errors));
     let Ok(status) = status else {
-        panic!("cdc {arguments:?} did not end within {LIMIT:?}:\n{output}{errors}");
+        panic!("cdc {arguments:?} did not end within {limit:?}:\n{output}{errors}");
     };
     Ended { code: status.unwrap().code(), output, errors }
 }
@@ -111,6 +115,11 @@ impl Running {
 
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Bytes of memory that the process has now, and the most it ever had: `None` once it has ended.
+    pub(crate) fn memory(&self) -> Option<Memory> {
+        Memory::of(self.child.id())
     }
 
     pub(crate) fn kill9(mut self) {
@@ -203,6 +212,24 @@ impl Drop for Running {
         if std::thread::panicking() {
             eprintln!("---- log of cdc ----\n{}", self.log());
         }
+    }
+}
+
+/// Resident memory of a process, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    pub(crate) now: u64,
+    pub(crate) peak: u64,
+}
+
+impl Memory {
+    fn of(process: u32) -> Option<Self> {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+        };
+        Some(Self { now: bytes("VmRSS:")?, peak: bytes("VmHWM:")? })
     }
 }
 

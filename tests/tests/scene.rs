@@ -1,11 +1,12 @@
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cdc_testkit::services::{Port, Postgres, Receiver, skip};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_postgres::Client;
 
-use crate::process::{Ended, Running, run};
+use crate::process::{Ended, Running, run, run_within};
 
 /// A source database, a target database and the files of one pipeline between them.
 pub(crate) struct Scene {
@@ -142,9 +143,20 @@ impl Scene {
         self.cdc(&["run", "--until-current"]).await
     }
 
+    /// Runs a command that takes the pipeline file, and may take so long.
+    pub(crate) async fn cdc_within(&self, limit: Duration, command: &[&str]) -> Ended {
+        let arguments = self.arguments(command);
+        run_within(limit, self.directory(), &texts(&arguments)).await
+    }
+
     /// Starts the pipeline, to run until it is stopped.
     pub(crate) fn start(&self) -> Running {
-        let arguments = self.arguments(&["run"]);
+        self.start_with(&["run"])
+    }
+
+    /// Starts a command that takes the pipeline file.
+    pub(crate) fn start_with(&self, command: &[&str]) -> Running {
+        let arguments = self.arguments(command);
         Running::start(self.directory(), &texts(&arguments), self.http())
     }
 

@@ -2,19 +2,18 @@
 #![expect(clippy::print_stdout, reason = "the output of a command")]
 #![expect(clippy::disallowed_methods, reason = "measures real time outside any runtime")]
 
-use std::io::{BufRead as _, BufReader, Read};
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use cdc_testkit::services;
 
 use crate::paths::cargo;
-use crate::silence;
 use crate::tally::Tally;
 use crate::tidy;
+
+/// A test that says nothing for so long is not going to end by itself.
+const SILENCE_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// Runs every check, then prints the totals; ends the process with 1 when anything failed.
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -38,18 +37,22 @@ pub(crate) fn run() -> anyhow::Result<()> {
     });
     // The binary and all tests in one build, so that nothing is compiled for two feature sets.
     step("build", &mut || passes(cargo().args(["build", "--workspace", "--all-targets"])));
-    let tally = Mutex::new(Tally::default());
-    step("tests", &mut || counted(cargo().args(["test", "--workspace", "--no-fail-fast"]), &tally));
+    let mut tally = Tally::default();
+    step("tests", &mut || {
+        tally.count(cargo().args(["test", "--workspace", "--no-fail-fast"]), SILENCE_MAX)
+    });
     step("documentation", &mut || {
         passes(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
     });
-    let mut tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     failures.extend(wrongly_skipped(&tally, &services::missing()));
     for failure in &failures {
         println!("failed: {failure}");
     }
     for suite in tally.skipped() {
         println!("could not run here: {suite}");
+    }
+    if tally.heavy > 0 {
+        println!("left to make test-heavy: {} tests", tally.heavy);
     }
     // A step that fails without a failed test must not look like success in the totals.
     let test_steps = u64::from(tally.failed > 0);
@@ -60,41 +63,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 fn passes(command: &mut Command) -> anyhow::Result<bool> {
     Ok(command.status().context("run cargo")?.success())
-}
-
-fn counted(command: &mut Command, tally: &Mutex<Tally>) -> anyhow::Result<bool> {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let output = child.stdout.take().context("cargo has an output")?;
-    let errors = child.stderr.take().context("cargo has an error output")?;
-    let cargo = child.id();
-    let (says, heard) = sync_channel(1);
-    std::thread::scope(|scope| {
-        let also = says.clone();
-        scope.spawn(move || pass_on(output, tally, &says));
-        scope.spawn(move || pass_on(errors, tally, &also));
-        scope.spawn(move || silence::end_what_hangs(cargo, &heard, || tell_what_hangs(tally)));
-    });
-    Ok(child.wait().context("wait for cargo test")?.success())
-}
-
-fn tell_what_hangs(tally: &Mutex<Tally>) {
-    let tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-    for test in tally.slow() {
-        println!("hangs, and is ended: {test}");
-    }
-}
-
-fn pass_on(stream: impl Read, tally: &Mutex<Tally>, says: &SyncSender<()>) {
-    let mut reader = BufReader::new(stream);
-    let mut bytes = Vec::new();
-    while reader.read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
-        let line = String::from_utf8_lossy(&bytes);
-        print!("{line}");
-        tally.lock().unwrap_or_else(PoisonError::into_inner).read(&line);
-        // Full means that somebody is going to hear of it.
-        says.try_send(()).ok();
-        bytes.clear();
-    }
 }
 
 /// The suites that were skipped although nothing they ask for is missing.

@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod crash;
 mod demo;
+mod heavy;
 mod paths;
 mod services;
 mod silence;
@@ -32,6 +33,8 @@ enum Command {
     Tidy,
     /// Kill `cdc` again and again under load and compare the replica with its source.
     Crash(crash::Arguments),
+    /// Run the tests of large sizes and long loads, then kill `cdc` five hundred times.
+    Heavy(heavy::Arguments),
     /// Replicate a live shop to three places while `cdc` gets killed.
     Demo(demo::Arguments),
     /// Measure against PostgreSQL's own tools and Debezium; how cost grows; what idleness costs.
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Ci => ci::run(),
         Command::Tidy => tidy::run(),
         Command::Crash(arguments) => crash::run(&arguments),
+        Command::Heavy(arguments) => heavy::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     };

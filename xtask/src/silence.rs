@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Nothing that says nothing for so long is going to end by itself.
-const SILENCE_MAX: Duration = Duration::from_secs(10 * 60);
-
-/// Waits until `heard` is closed. Whenever it brings nothing for too long, the programs that `parent`
-/// runs are ended, after `tell` was called.
-pub(crate) fn end_what_hangs(parent: u32, heard: &Receiver<()>, tell: impl Fn()) {
+/// Waits until `heard` is closed. Whenever it brings nothing for longer than the limit, the programs that
+/// the parent runs are ended, after `tell` was called.
+pub(crate) fn end_what_hangs(
+    (parent, limit): (u32, Duration),
+    heard: &Receiver<()>,
+    tell: impl Fn(),
+) {
     loop {
-        match heard.recv_timeout(SILENCE_MAX) {
+        match heard.recv_timeout(limit) {
             Ok(()) => {}
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {

@@ -4,6 +4,7 @@
 mod arrows;
 mod errors;
 mod folders;
+mod named;
 mod text;
 mod tree;
 
@@ -26,6 +27,7 @@ pub(crate) fn findings() -> anyhow::Result<Vec<String>> {
     findings.extend(text::check(&tree));
     findings.extend(folders::check(&tree));
     findings.extend(errors::check(&tree));
+    findings.extend(named::check(&tree));
     Ok(findings)
 }
 

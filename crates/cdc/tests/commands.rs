@@ -69,6 +69,21 @@ fn running(folder: &Path, args: &[&str]) -> (Running, Value) {
     }
 }
 
+/// The status as `cdc status` tells it, once the running pipeline has tried its source in vain.
+fn status_once_the_source_failed(folder: &Path) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let output = run(folder, &["status", "p.yaml", "--json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let status: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+        if status["source_error"].is_object() {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "the source is never said to be down: {status}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn a_valid_file_is_valid() {
     let folder = folder();
@@ -251,9 +266,7 @@ fn a_running_pipeline_tells_its_state_although_its_source_is_down() {
     let folder = folder();
     fs::write(folder.path().join("f.yaml"), "rest: {health_port: 0}\n").expect("written");
     let (mut running, holder) = running(folder.path(), &["--platform-config", "f.yaml"]);
-    let output = run(folder.path(), &["status", "p.yaml", "--json"]);
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let status: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+    let status = status_once_the_source_failed(folder.path());
     assert_eq!(status["running"], true);
     assert_eq!(status["pid"], holder["pid"]);
     assert_eq!(status["ready"], false);

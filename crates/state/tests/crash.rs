@@ -19,7 +19,7 @@ const KILLS: u64 = 12;
 
 /// Saves and parks without end, and prints each number after its save returned.
 #[tokio::test]
-#[ignore = "the child of the test below"]
+#[ignore = "child: started by the test below"]
 async fn child_saves_until_it_is_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let store = Store::open(PathBuf::from(folder).join("state.redb")).unwrap();

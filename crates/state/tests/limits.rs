@@ -77,7 +77,7 @@ const FOLDER: &str = "CDC_STATE_FULL_FOLDER";
 
 /// Runs with a limit on the size of files, which the kernel answers as it does a full disk.
 #[tokio::test]
-#[ignore = "the child of the test below"]
+#[ignore = "child: started by the test below"]
 async fn child_fills_its_disk() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Some(folder) = std::env::var_os(FOLDER) else { return };

@@ -25,10 +25,7 @@ use cdc_core::{
     sink::{CommitBoundary, Delivery, ParkScope},
 };
 use indexmap::IndexMap;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A session of mode `replica`.
 #[derive(Debug)]
@@ -37,8 +34,6 @@ pub(crate) struct Replica {
     config: Arc<Config>,
     memory_bytes: usize,
     tables: BTreeMap<TableId, Table>,
-    /// Enum types that the open transaction has made.
-    made_types: BTreeSet<TableId>,
 }
 
 /// The changes of a batch that belong to one table, with their index in the batch.
@@ -63,16 +58,14 @@ impl Replica {
             config,
             memory_bytes: context.memory_bytes,
             tables: BTreeMap::new(),
-            made_types: BTreeSet::new(),
         })
     }
 
-    fn preparer(&mut self) -> Preparer<'_> {
+    fn preparer(&self) -> Preparer<'_> {
         Preparer {
             connection: &self.session.connection,
             config: &self.config,
             state: &self.session.state,
-            made_types: &mut self.made_types,
             application_name: &self.session.application_name,
         }
     }
@@ -371,7 +364,6 @@ impl Sink for Replica {
 
     async fn commit(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         self.session.commit(checkpoint).await?;
-        self.made_types.clear();
         Ok(())
     }
 

@@ -44,14 +44,12 @@ pub(crate) struct Preparer<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) config: &'a Config,
     pub(crate) state: &'a State,
-    /// Enum types that the open transaction has made.
-    pub(crate) made_types: &'a mut BTreeSet<TableId>,
     pub(crate) application_name: &'a str,
 }
 
 impl Preparer<'_> {
     /// Creates or evolves the table and describes what statements have to deal with.
-    pub(crate) async fn prepare(&mut self, new: &Arc<TableSchema>) -> Result<Ready> {
+    pub(crate) async fn prepare(&self, new: &Arc<TableSchema>) -> Result<Ready> {
         let source = &new.table;
         let target = self.config.replica_of(source);
         let known = self.find_known(new, &target).await?;
@@ -153,20 +151,23 @@ impl Preparer<'_> {
         if catalog::has_schema(self.connection, name).await? {
             return Ok(());
         }
-        let doing = format!("creating schema {name}");
-        self.run(&doing, &format!("CREATE SCHEMA IF NOT EXISTS {}", ident(name))).await
+        let statement = format!("CREATE SCHEMA IF NOT EXISTS {}", ident(name));
+        self.run_apart(&format!("creating schema {name}"), &[statement]).await
     }
 
-    async fn provide_enums(&mut self, types: &[Target]) -> Result<()> {
+    async fn provide_enums(&self, types: &[Target]) -> Result<()> {
+        let mut provided = BTreeSet::new();
         for wanted in types.iter().filter_map(|target| target.enum_type.as_ref()) {
+            if !provided.insert(&wanted.name) {
+                continue;
+            }
             let labels = enum_labels(self.connection, &wanted.name).await?;
             let Some(labels) = labels else {
                 self.create_schema(&wanted.name.namespace).await?;
                 let list: Vec<_> = wanted.labels.iter().map(|label| text(label)).collect();
                 let name = qualified(&wanted.name);
-                let sql = format!("CREATE TYPE {name} AS ENUM ({})", list.join(", "));
-                self.run(&format!("creating type {}", wanted.name), &sql).await?;
-                self.made_types.insert(wanted.name.clone());
+                let statement = format!("CREATE TYPE {name} AS ENUM ({})", list.join(", "));
+                self.run_apart(&format!("creating type {}", wanted.name), &[statement]).await?;
                 continue;
             };
             let known: BTreeSet<&String> = labels.iter().collect();
@@ -176,26 +177,23 @@ impl Preparer<'_> {
         Ok(())
     }
 
-    /// A label cannot be used by the transaction that adds it, unless it made the type as well: so
-    /// labels are added by a session of their own. They stay when the open transaction does not.
     pub(crate) async fn add_labels(&self, name: &TableId, statements: &[String]) -> Result<()> {
         if statements.is_empty() {
             return Ok(());
         }
-        let doing = format!("adding labels to type {name}");
-        let own = self.made_types.contains(name);
-        let side = if own {
-            None
-        } else {
-            Some(Connection::open(self.config, self.application_name).await?)
-        };
+        self.run_apart(&format!("adding labels to type {name}"), statements).await
+    }
+
+    /// Runs statements in a session of their own. A label cannot be used by the transaction that adds it,
+    /// before PostgreSQL 17 not even by the one that made its type; so types, their schemas and their
+    /// labels are committed at once, and stay when the open transaction does not.
+    async fn run_apart(&self, doing: &str, statements: &[String]) -> Result<()> {
+        let side = Connection::open(self.config, self.application_name).await?;
         for statement in statements {
             tracing::info!(statement, "changing the target's schema");
-            side.as_ref().unwrap_or(self.connection).simple(&doing, statement).await?;
+            side.simple(doing, statement).await?;
         }
-        if let Some(side) = side {
-            side.close().await;
-        }
+        side.close().await;
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! `cargo test -p cdc-sink-postgres --test main -- --ignored --nocapture throughput`
+//! `cargo xtask heavy rates`
 
 use crate::target::{Script, batch, checkpoint, column, context, schema, target};
 use cdc_core::{
@@ -57,8 +57,8 @@ async fn timed(what: &str, sink: &mut dyn Sink, changes: Vec<Delivered>) {
 }
 
 #[tokio::test]
-#[ignore = "prints rates"]
-async fn rates() {
+#[ignore = "heavy: run by make test-heavy"]
+async fn heavy_rates() {
     let target = target().await;
     let start = Instant::now();
     let mut sink = target.replica().await;
@@ -102,8 +102,8 @@ async fn rates() {
 }
 
 #[tokio::test]
-#[ignore = "prints rates"]
-async fn rates_of_events() {
+#[ignore = "heavy: run by make test-heavy"]
+async fn heavy_rates_of_events() {
     let target = target().await;
     for batch_size in [100, 5_000] {
         let extra = json!({"target_table": format!("public.events_{batch_size}"), "batch_size": batch_size});

@@ -388,6 +388,27 @@ async fn enums_domains_and_unknown_types_get_what_the_target_can_give() {
 }
 
 #[tokio::test]
+async fn a_label_that_is_new_can_be_used_in_the_transaction_that_saw_its_type_first() {
+    let target = target().await;
+    let mut sink = target.replica().await;
+    let kind =
+        |labels: &[&str]| DataType::Enum { labels: labels.iter().map(|l| (*l).into()).collect() };
+    let table = |labels: &[&str]| {
+        let kind = column("kind", kind(labels), "kinds.kind");
+        schema("people", vec![column("id", DataType::Int64, "bigint"), kind], &[0])
+    };
+    let row = |id: i64, kind: &str| -> Row { Box::new([Value::Int(id), Value::text(kind)]) };
+    let mut script = Script::new(&table(&["a", "b"]));
+    // All of it in one transaction of the target: the type, a label that rows have, one of the schema.
+    write(&mut *sink, script.insert(row(1, "a")).take()).await.unwrap();
+    write(&mut *sink, script.insert(row(2, "told by a row")).take()).await.unwrap();
+    script.under(&table(&["a", "told by a row", "told by the schema", "b"]));
+    deliver(&mut *sink, script.insert(row(3, "told by the schema")).take()).await;
+    let all = "SELECT id, kind FROM people ORDER BY id";
+    assert_eq!(target.rows(all).await, ["1|a", "2|told by a row", "3|told by the schema"]);
+}
+
+#[tokio::test]
 async fn types_of_other_databases_are_mapped() {
     let target = target().await;
     let mut sink = target.replica().await;

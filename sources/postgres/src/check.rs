@@ -1,6 +1,7 @@
 //! Preflight: what would keep a pipeline from running, or surprise its operator. Changes nothing.
 
 mod objects;
+mod partitions;
 mod settings;
 mod standby;
 mod tables;
@@ -58,6 +59,9 @@ async fn look(
     if config.snapshot_mode.streams() {
         objects::slot(config, &client, findings).await?;
         objects::publication(config, &client, &catalog.tables, findings).await?;
+    }
+    if config.snapshot_mode.reads_rows() && config.snapshot_mode.streams() {
+        partitions::check(config, &client, &catalog.tables, findings).await?;
     }
     tables::check(config, selection, &catalog.tables, findings);
     Ok(tables::captured(&catalog.tables))

@@ -99,6 +99,39 @@ async fn tables_that_are_not_there_or_may_not_be_read_are_errors() {
 }
 
 #[tokio::test]
+async fn partitions_that_may_not_be_read_are_an_error() {
+    for server in servers() {
+        let (name, client) = database(
+            server,
+            "CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE SCHEMA \"P x\";
+             CREATE TABLE \"P x\".one PARTITION OF p FOR VALUES FROM (0) TO (10);
+             CREATE TABLE p_two PARTITION OF p FOR VALUES FROM (10) TO (20); INSERT INTO p VALUES (1);
+             CREATE PUBLICATION pub FOR TABLE p WITH (publish_via_partition_root = true)",
+        )
+        .await;
+        client
+            .batch_execute(&format!(
+                "CREATE ROLE half_{name} LOGIN REPLICATION PASSWORD 'p'; GRANT SELECT ON p, p_two TO half_{name}"
+            ))
+            .await
+            .unwrap();
+        let half = Connector::new(Config {
+            username: format!("half_{name}"),
+            password: Secret::new("p"),
+            publication_name: "pub".to_owned(),
+            snapshot_mode: SnapshotMode::Initial,
+            ..config(server, &name)
+        })
+        .unwrap();
+        let (findings, _) = half.check().await;
+        let unreadable = mentions(&findings, Level::Error, "partitions \"P x\".\"one\"");
+        client.batch_execute(unreadable.remedy.as_ref().unwrap()).await.unwrap();
+        let (findings, _) = half.check().await;
+        assert!(errors(&findings).is_empty(), "{findings:#?}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_write_logical_log_is_told_what_to_change() {
     let options = PostgresOptions {
         settings: vec![("wal_level", "replica"), ("max_replication_slots", "1")],

@@ -16,7 +16,7 @@ fn config() -> Config {
 
 /// The process that is killed. It prints the end offset of each receipt as it resolves.
 #[tokio::test]
-#[ignore = "run by the test below as a process of its own"]
+#[ignore = "child: started by the test below"]
 async fn child_appends_until_it_is_killed() {
     let Some(dir) = std::env::var_os(DIR) else { return };
     let log = open(Path::new(&dir), config()).await;

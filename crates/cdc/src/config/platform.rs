@@ -27,7 +27,8 @@ pub struct PlatformFile {
     /// Which log lies between capture and delivery. Without this key it is `embedded`, or `kafka`
     /// when the file has a `kafka` block. This version has `embedded`.
     pub transport_mode: Option<TransportMode>,
-    /// Bytes that the changes in flight of one process may occupy, like `128 MiB`.
+    /// Bytes that the changes in flight of one process may occupy, like `128 MiB`. A row that is
+    /// larger passes alone, and takes several times its size until every sink has it.
     pub memory_budget: u64,
     /// How failures are retried, unless a sink says otherwise.
     pub retry: Retry,
