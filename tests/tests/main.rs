@@ -34,6 +34,8 @@ mod evolution;
 mod independent;
 // Encrypted connections and ways to log in.
 mod secure;
+// Columns, rows and tables that are left out.
+mod parts;
 // Slots, publications and what happens to them.
 mod provision;
 

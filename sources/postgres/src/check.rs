@@ -59,7 +59,7 @@ async fn look(
         objects::slot(config, &client, findings).await?;
         objects::publication(config, &client, &catalog.tables, findings).await?;
     }
-    tables::check(config, selection, &catalog.tables, findings);
+    tables::check(config, selection, &catalog, findings);
     Ok(tables::captured(&catalog.tables))
 }
 
