@@ -30,6 +30,10 @@ mod verify;
 mod fidelity;
 // Tables that change their shape under load.
 mod evolution;
+// Tables that join or leave the publication.
+mod members;
+// The widest table, and thousands of them.
+mod wide;
 // One sink's trouble is that sink's own.
 mod independent;
 // Encrypted connections and ways to log in.

@@ -14,7 +14,7 @@ use crate::{
     replication::{ReplicationClient, System},
     schema::{self, Catalog, CatalogTable, Selection},
     server,
-    stream::{Ended, Follower, Reporter, Start, Tables, explain},
+    stream::{Ended, Follower, Members, Reporter, Start, Tables, explain},
 };
 use async_trait::async_trait;
 use begin::{Begin, decide};
@@ -129,13 +129,15 @@ impl PostgresSource {
             ordinal: 0,
             session: None,
             backfill: None,
+            members: None,
         };
         match begin {
             Begin::Stream { from, ordinal, recorded } => {
                 warn_of_timeline(resume.as_ref(), &system);
-                let backfill = resume.and_then(|resume| resume.backfill);
+                let (backfill, members) =
+                    resume.map_or((None, None), |resume| (resume.backfill, resume.members));
                 Ok(Some(Departure {
-                    resume: Resume { lsn: from, ordinal, backfill, ..state },
+                    resume: Resume { lsn: from, ordinal, backfill, members, ..state },
                     recorded,
                 }))
             }
@@ -146,6 +148,12 @@ impl PostgresSource {
                 };
                 let streamed = resume.filter(|resume| resume.phase == Phase::Stream);
                 let ends = [renewed, slot.map(|slot| slot.confirmed), streamed.map(|s| s.lsn)];
+                // What joins from here on may not be part of the copy.
+                let members = match config.snapshot_mode.streams() {
+                    true => Some(Members::now(config, &sql).await?),
+                    false => None,
+                };
+                let state = Resume { members, ..state };
                 let first = FirstCopy {
                     source: self,
                     context,
@@ -195,13 +203,16 @@ impl PostgresSource {
         let config = &*self.config;
         let sql = Arc::new(SharedSql::new(config.clone()));
         let client = sql.get().await?;
+        let Departure { mut resume, mut recorded } = departure;
+        let members = reporter.members();
+        members.remember(resume.members.take());
+        members.look(config, &self.selection, &client).await?;
         let catalog = schema::load(&client, &self.selection).await?;
         let timeout = server::sender_timeout(config, &client).await?;
         let mut binary = catalog
             .tables
             .iter()
             .all(|table| schema::decoder(table, &catalog.types).binary_decodable());
-        let Departure { mut resume, mut recorded } = departure;
         let mut backfill = match resume.backfill.take() {
             Some(progress) => self.backfill(&sql, &catalog, reporter, progress).await?,
             None => None,
@@ -212,7 +223,7 @@ impl PostgresSource {
         });
         let leftover = context.resume.as_deref().and_then(|bytes| Resume::from_bytes(bytes).ok());
         let leftover = leftover.and_then(|resume| resume.session);
-        let _monitor = reporter.watch_slot(config, &sql);
+        let _monitor = reporter.watch_slot(config, &self.selection, &sql);
         let mut skip_through = resume.skip_through();
         loop {
             let ours = [leftover, *self.memory.backend()];

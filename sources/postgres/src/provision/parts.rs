@@ -52,7 +52,7 @@ struct Identity {
 }
 
 /// The configured parts, with conditions as the server writes them, once it is certain that they can be
-/// captured.
+/// captured. Conditions that the server cannot read are left out.
 pub(crate) async fn settled_parts(
     config: &Config,
     client: &Client,
@@ -86,7 +86,7 @@ pub(crate) async fn settled_parts(
             ));
         }
     }
-    let conditions = conditions(config, client, &parts).await?;
+    let mut conditions = conditions(config, client, &parts).await?;
     if streams {
         let named = parts.iter().filter_map(|(table, _)| Some(captured.get(table)?.oid));
         let identities = identities(config, client, named.collect()).await?;
@@ -97,9 +97,7 @@ pub(crate) async fn settled_parts(
             }
         }
     }
-    for (table, condition) in conditions {
-        parts.set_condition(&table, condition.text);
-    }
+    parts.set_conditions(|table| Some(conditions.remove(table)?.text));
     Ok(parts)
 }
 
@@ -186,7 +184,8 @@ async fn identities(
     read().map_err(|cause| from_sql(config, doing, cause))
 }
 
-/// Has the server read the conditions. A standby cannot: there they stay as they were written.
+/// Has the server read the conditions. A standby cannot, and its publication cannot be changed either: there
+/// the conditions are those of the publication.
 async fn conditions(
     config: &Config,
     client: &Client,

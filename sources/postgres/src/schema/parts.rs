@@ -76,10 +76,10 @@ impl Parts {
         self.tables.iter()
     }
 
-    /// Replaces the conditions by how the server writes them.
-    pub(crate) fn set_condition(&mut self, table: &TableId, condition: String) {
-        if let Some(part) = self.tables.get_mut(table) {
-            part.rows = Some(condition);
+    /// Replaces the conditions by how the server writes them; `None` leaves one out.
+    pub(crate) fn set_conditions(&mut self, mut written: impl FnMut(&TableId) -> Option<String>) {
+        for (table, part) in &mut self.tables {
+            part.rows = written(table);
         }
     }
 }

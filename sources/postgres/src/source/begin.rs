@@ -138,6 +138,7 @@ mod tests {
             ordinal: 4,
             session: None,
             backfill: None,
+            members: None,
         }
     }
 
