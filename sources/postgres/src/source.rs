@@ -14,7 +14,7 @@ use crate::{
     replication::{ReplicationClient, System},
     schema::{self, Catalog, CatalogTable, Selection},
     server,
-    stream::{Ended, Follower, Members, Reporter, Start, Tables, explain},
+    stream::{Ended, Follower, Reporter, Start, Tables, explain},
 };
 use async_trait::async_trait;
 use begin::{Begin, decide};
@@ -134,12 +134,10 @@ impl PostgresSource {
         match begin {
             Begin::Stream { from, ordinal, recorded } => {
                 warn_of_timeline(resume.as_ref(), &system);
-                let (backfill, members) =
-                    resume.map_or((None, None), |resume| (resume.backfill, resume.members));
-                Ok(Some(Departure {
-                    resume: Resume { lsn: from, ordinal, backfill, members, ..state },
-                    recorded,
-                }))
+                let kept = resume.map(|resume| (resume.backfill, resume.members));
+                let (backfill, members) = kept.unwrap_or_default();
+                let resume = Resume { lsn: from, ordinal, backfill, members, ..state };
+                Ok(Some(Departure { resume, recorded }))
             }
             Begin::Snapshot { start_over, renew_slot } => {
                 let renewed = match renew_slot {
@@ -148,12 +146,6 @@ impl PostgresSource {
                 };
                 let streamed = resume.filter(|resume| resume.phase == Phase::Stream);
                 let ends = [renewed, slot.map(|slot| slot.confirmed), streamed.map(|s| s.lsn)];
-                // What joins from here on may not be part of the copy.
-                let members = match config.snapshot_mode.streams() {
-                    true => Some(Members::now(config, &sql).await?),
-                    false => None,
-                };
-                let state = Resume { members, ..state };
                 let first = FirstCopy {
                     source: self,
                     context,
