@@ -180,6 +180,26 @@ async fn a_table_that_is_selected_later_under_a_publication_of_everything_is_tol
 }
 
 #[tokio::test]
+async fn a_table_that_gets_a_selected_name_is_told_of() {
+    let Some(server) = any_server() else { return };
+    let mut scene = Scene::on(server).await.with_replica(server);
+    scene.pipeline["source"]["tables"] = json!(["public.t", "public.late*"]);
+    let publish =
+        "CREATE PUBLICATION cdc_shop FOR ALL TABLES WITH (publish_via_partition_root = true);
+        CREATE TABLE other (id int PRIMARY KEY); INSERT INTO other VALUES (1);";
+    scene.source.batch_execute(&format!("{T}{publish}")).await.unwrap();
+    let mut running = scene.start();
+    running.follows().await;
+    // What the pipeline knows of tables is what it saw when it looked.
+    never_warns(&mut running).await;
+    let rename = "ALTER TABLE other RENAME TO late; INSERT INTO late VALUES (2)";
+    scene.source.batch_execute(rename).await.unwrap();
+    warns(&mut running, &[NOT_COPIED]).await;
+    eventually("the change has arrived", async || count(&scene, "late").await == 1).await;
+    running.stop().await.exits_with(0);
+}
+
+#[tokio::test]
 async fn a_partition_that_is_attached_with_rows_is_told_of() {
     let Some(server) = any_server() else { return };
     let scene = Scene::on(server).await.with_replica(server);

@@ -125,9 +125,9 @@ async fn heavy_2000_tables_are_copied_followed_and_equal() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut running = scene.start();
     running.ready().await;
-    compare::equal_within(Duration::from_secs(300), &scene.source, &scene.target, &names).await;
+    compare::equal_within(Duration::from_secs(600), &scene.source, &scene.target, &names).await;
     let update = change("UPDATE many_%s SET v = ''c'' WHERE id = 2");
     scene.source.batch_execute(&update).await.unwrap();
-    compare::equal_within(Duration::from_secs(300), &scene.source, &scene.target, &names).await;
+    compare::equal_within(Duration::from_secs(600), &scene.source, &scene.target, &names).await;
     running.stop().await.exits_with(0);
 }

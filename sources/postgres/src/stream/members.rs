@@ -17,7 +17,7 @@ use cdc_core::{Result, TableId, status::SourceStatus};
 use look::{Look, incomplete};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -82,6 +82,8 @@ struct State {
     missing: BTreeMap<u32, TableId>,
     /// Those that it held at the last look.
     held: BTreeMap<u32, TableId>,
+    /// Numbers of all tables at the last look; none before the first.
+    existing: BTreeSet<u32>,
 }
 
 impl Membership {
@@ -97,6 +99,13 @@ impl Membership {
     /// What has to be remembered.
     pub(crate) fn known(&self) -> Option<Members> {
         self.state().known.clone()
+    }
+
+    /// Tables that were there at the last look, and not selected.
+    fn unselected(&self) -> BTreeSet<u32> {
+        let state = self.state();
+        let selected = |oid: &&u32| state.held.contains_key(oid) || state.missing.contains_key(oid);
+        state.existing.iter().filter(|oid| !selected(oid)).copied().collect()
     }
 
     /// All rows of a table have been copied.
@@ -139,7 +148,8 @@ impl Membership {
     ) -> Result<()> {
         let now = Members::now(config, client).await?;
         let known = self.known().unwrap_or_else(|| now.clone());
-        let found = Look::take(config, selection, client, &known).await?;
+        let mut found = Look::take(config, selection, client, &known).await?;
+        found.renamed_into(&self.unselected());
         let incomplete = incomplete(config, &found.joined).await?;
         let judged = found.joined.iter().zip(incomplete);
         let uncopied = judged.filter(|(_, incomplete)| *incomplete);
@@ -153,8 +163,8 @@ impl Membership {
                 uncopied.insert(oid, renamed.unwrap_or(table));
             }
         }
-        let Look { held, missing, .. } = found;
-        *state = State { known: Some(Members { uncopied, ..now }), missing, held };
+        let Look { held, missing, existing, .. } = found;
+        *state = State { known: Some(Members { uncopied, ..now }), missing, held, existing };
         Ok(())
     }
 }

@@ -191,6 +191,16 @@ impl Look {
         Ok(look)
     }
 
+    /// Adds the tables that have got a selected name since: nothing of them was captured before.
+    pub(super) fn renamed_into(&mut self, unselected: &BTreeSet<u32>) {
+        for (oid, table) in self.held.iter().filter(|(oid, _)| unselected.contains(oid)) {
+            let (table, rows_of) = (table.clone(), table.clone());
+            let joined = Joined { oid: *oid, table, rows_of, made: None, readable: true };
+            self.joined.retain(|known| known.oid != *oid);
+            self.joined.push(joined);
+        }
+    }
+
     /// Adds the partitions that were attached.
     async fn attached(&mut self, config: &Config, client: &Sql, known: &Members) -> Result<()> {
         let doing = "look at the partitions of its tables";
@@ -267,4 +277,56 @@ async fn has_earlier_rows(config: &Config, client: &Sql, joined: &Joined) -> boo
         tracing::debug!(error = %error, "a table that has joined could not be searched");
         true
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate() -> Candidate {
+        Candidate {
+            oid: 7,
+            table: TableId::new("public", "t"),
+            ancestors: Vec::new(),
+            readable: true,
+            logged: true,
+            all_tables: false,
+            made: Some(100),
+            is_new: false,
+            publication_made: Some(50),
+            newly_generated: false,
+        }
+    }
+
+    #[test]
+    fn a_table_has_joined_when_its_membership_or_its_selection_is_new() {
+        let known = Members { seen: "90:90:".to_owned(), ..Members::default() };
+        let everything = Selection::default();
+        let made = |one: Candidate, before: &Selection, other| {
+            one.joined(&known, before, other).map(|joined| joined.made)
+        };
+        assert_eq!(made(candidate(), &everything, false), None);
+        let new = || Candidate { is_new: true, ..candidate() };
+        assert_eq!(made(new(), &everything, false), Some(Some(100)));
+        let of_all = || Candidate { all_tables: true, ..new() };
+        assert_eq!(made(of_all(), &everything, false), None, "it was altered, and held the table");
+        assert_eq!(made(of_all(), &everything, true), Some(Some(100)), "another publication");
+        let generated = Candidate { newly_generated: true, ..candidate() };
+        assert_eq!(made(generated, &everything, false), Some(Some(50)));
+        let others = Selection::parse(&["public.u".to_owned()]).unwrap();
+        assert_eq!(made(candidate(), &others, false), Some(None), "nothing of it was captured");
+    }
+
+    #[test]
+    fn partitions_of_selected_tables_and_what_cannot_be_captured_are_no_candidates() {
+        let leaf = Candidate { oid: 8, ancestors: vec![7], ..candidate() };
+        let unlogged = Candidate { oid: 9, logged: false, ..candidate() };
+        let hidden = Candidate { oid: 10, readable: false, ..candidate() };
+        let second = Candidate { oid: 8, ancestors: vec![7], ..candidate() };
+        let oids = |tables: Vec<Candidate>, selection: &Selection| -> Vec<u32> {
+            captured(tables, selection).into_iter().map(|one| one.oid).collect()
+        };
+        assert_eq!(oids(vec![candidate(), second], &Selection::default()), [7]);
+        assert_eq!(oids(vec![leaf, unlogged, hidden], &Selection::default()), [8]);
+    }
 }
