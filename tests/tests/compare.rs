@@ -40,7 +40,12 @@ pub(crate) async fn difference(a: &Client, b: &Client, tables: &[&str]) -> Optio
 
 /// Waits until the tables of two databases are equal.
 pub(crate) async fn eventually_equal(a: &Client, b: &Client, tables: &[&str]) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    equal_within(Duration::from_secs(30), a, b, tables).await;
+}
+
+/// The same, for as long as it may take.
+pub(crate) async fn equal_within(limit: Duration, a: &Client, b: &Client, tables: &[&str]) {
+    let deadline = Instant::now() + limit;
     while let Some(difference) = difference(a, b, tables).await {
         assert!(Instant::now() < deadline, "never became equal: {difference}");
         tokio::time::sleep(Duration::from_millis(50)).await;

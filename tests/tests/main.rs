@@ -30,11 +30,17 @@ mod verify;
 mod fidelity;
 // Tables that change their shape under load.
 mod evolution;
+// Tables that join or leave the publication.
+mod members;
+// The widest table, and thousands of them.
+mod wide;
 // One sink's trouble is that sink's own.
 mod independent;
 // Encrypted connections and ways to log in.
 mod secure;
 mod snapshot;
+// Columns, rows and tables that are left out.
+mod parts;
 // Slots, publications and what happens to them.
 mod provision;
 

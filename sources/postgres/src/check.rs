@@ -63,7 +63,7 @@ async fn look(
     if config.snapshot_mode.reads_rows() && config.snapshot_mode.streams() {
         partitions::check(config, &client, &catalog.tables, findings).await?;
     }
-    tables::check(config, selection, &catalog.tables, findings);
+    tables::check(config, selection, &catalog, findings);
     Ok(tables::captured(&catalog.tables))
 }
 

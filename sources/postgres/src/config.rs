@@ -1,11 +1,14 @@
 //! The `source:` block of a pipeline whose `source_type` is `postgres`.
 
-use crate::{error, schema::Selection};
+use crate::{
+    error,
+    schema::{Parts, Selection},
+};
 use cdc_core::{Result, Secret};
 use cdc_tls::TlsConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// PostgreSQL cuts names of objects and applications at this many bytes.
 const NAME_BYTES_MAX: usize = 63;
@@ -72,6 +75,18 @@ pub struct Config {
     /// may read when the pipeline starts.
     #[serde(default)]
     pub tables: Vec<String>,
+    /// Tables to leave out, written in the same way, also when `tables` names them.
+    #[serde(default)]
+    pub tables_excluded: Vec<String>,
+    /// Columns to capture of tables that are not captured whole: `public.users: [id, country]`. The key's
+    /// columns have to be among them. No other column leaves the server. From PostgreSQL 15 on.
+    #[serde(default)]
+    pub columns: BTreeMap<String, Vec<String>>,
+    /// Conditions for rows of tables that are not captured whole, as behind WHERE:
+    /// `public.users: country = 'de'`. A condition may use the columns of the replica identity only. No other
+    /// row leaves the server. From PostgreSQL 15 on.
+    #[serde(default)]
+    pub rows: BTreeMap<String, String>,
     /// Messages of `pg_logical_emit_message` to capture, by their prefix; `*` and `?` match parts of
     /// it. Empty = every message. Prefixes that begin with `cdc.` are the product's own and are never
     /// delivered.
@@ -161,6 +176,9 @@ impl Config {
             username: default_username(),
             password: default_password(),
             tables: Vec::new(),
+            tables_excluded: Vec::new(),
+            columns: BTreeMap::new(),
+            rows: BTreeMap::new(),
             message_prefixes: Vec::new(),
             message_prefixes_excluded: Vec::new(),
             snapshot_mode: SnapshotMode::default(),
@@ -214,9 +232,20 @@ impl Config {
                 ),
             ));
         }
-        Selection::parse(&self.tables)?;
+        self.selection()?;
+        self.parts()?;
         self.tls.client_config()?;
         Ok(())
+    }
+
+    /// Which tables are captured.
+    pub fn selection(&self) -> Result<Selection> {
+        Selection::without(&self.tables, &self.tables_excluded)
+    }
+
+    /// What is captured of tables that are not captured whole.
+    pub fn parts(&self) -> Result<Parts> {
+        Parts::parse(&self.columns, &self.rows)
     }
 
     fn validate_names(&self) -> Result<()> {

@@ -30,7 +30,7 @@ impl Connector {
     /// Takes a configuration that makes sense.
     pub fn new(config: Config) -> Result<Self> {
         config.validate()?;
-        let selection = Selection::parse(&config.tables)?;
+        let selection = config.selection()?;
         Ok(Self {
             config: Arc::new(config),
             selection: Arc::new(selection),

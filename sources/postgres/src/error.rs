@@ -231,6 +231,18 @@ pub(crate) fn tables(context: impl Into<String>, remedy: impl Into<String>) -> E
     operator("CDC-1021", context, remedy)
 }
 
+pub(crate) fn parts_unsupported() -> Error {
+    operator(
+        "CDC-1080",
+        "source.columns and source.rows need PostgreSQL 15 or later: an older server publishes tables whole",
+        "remove source.columns and source.rows, or upgrade the server to PostgreSQL 15 or later",
+    )
+}
+
+pub(crate) fn parts(context: impl Into<String>, remedy: impl Into<String>) -> Error {
+    operator("CDC-1081", context, remedy)
+}
+
 pub(crate) fn protocol(problem: crate::protocol::Malformed) -> Error {
     Error::new(
         "CDC-1022",

@@ -31,3 +31,4 @@ pub use backfill::Progress;
 pub use config::{Config, SnapshotMode};
 pub use connector::Connector;
 pub use position::{Backend, Lsn, Phase, Resume};
+pub use stream::Members;

@@ -5,7 +5,7 @@
 //! Rows of a snapshot that is consistent at LSN `p` sit at commit `p - 1`: behind every transaction
 //! that the snapshot holds, and before the first that it does not, whose commit is at `p` or later.
 
-use crate::{backfill::Progress, error};
+use crate::{backfill::Progress, error, stream::Members};
 use bytes::Bytes;
 use cdc_core::{Position, Result};
 use serde::{Deserialize, Serialize};
@@ -128,6 +128,9 @@ pub struct Resume {
     /// What orders about snapshots are signed with; empty in the state of an older version.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub order_key: String,
+    /// What is known of the publication's members; `None` where nothing is followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<Members>,
 }
 
 /// A server process. Servers use the numbers of processes again, above all after a restart in a
@@ -227,6 +230,7 @@ mod tests {
             backfill: Some(Progress::default()),
             paused: true,
             order_key: "key".to_owned(),
+            members: Some(Members::default()),
         };
         assert_eq!(Resume::from_bytes(&resume.to_bytes()).unwrap(), resume);
         assert_eq!(Resume::from_bytes(b"{\"phase\":").unwrap_err().code, "CDC-1025");

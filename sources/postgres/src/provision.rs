@@ -1,5 +1,6 @@
 //! Creates and removes what the source needs on the server: the publication and the slot.
 
+mod parts;
 mod publication;
 
 use crate::{
@@ -8,13 +9,17 @@ use crate::{
     error,
     position::Lsn,
     replication::ReplicationClient,
-    schema::{self, CatalogTable, ReplicaIdentity, Selection},
+    schema::{self, CatalogTable, LeftOut, ReplicaIdentity, Selection},
     server,
 };
 use cdc_core::Result;
 use tokio_postgres::Client;
 
-pub(crate) use publication::{Publication, create_statement, look as look_at_publication};
+pub(crate) use parts::settled_parts;
+pub(crate) use publication::{
+    Publication, create_statement, list, look as look_at_publication, members, part_statement,
+    refused_parts,
+};
 
 /// A table that somebody else has locked is waited for so long.
 const LOCK_TIMEOUT: &str = "SET lock_timeout TO '30s'";
@@ -25,6 +30,7 @@ pub(crate) async fn provision(config: &Config, selection: &Selection) -> Result<
     let client = connect_sql(config).await?;
     let mut said = Vec::new();
     let tables = captured_tables(config, selection, &client, &mut said).await?;
+    let parts = settled_parts(config, &client, &tables).await?;
     if !config.snapshot_mode.streams() {
         said.push(
             "snapshot_mode is initial_only: no slot and no publication are needed".to_owned(),
@@ -37,7 +43,7 @@ pub(crate) async fn provision(config: &Config, selection: &Selection) -> Result<
     }
     bounded(config, "set a limit for locks", client.batch_execute(LOCK_TIMEOUT)).await?;
     // The publication comes first: a slot that is older than its publication cannot be decoded.
-    publication::ensure(config, &client, &tables, &mut said).await?;
+    publication::ensure(config, &client, &tables, &parts, &mut said).await?;
     said.extend(tables.iter().filter_map(refused_updates));
     match server::slot(config, &client).await? {
         None if server::in_recovery(config, &client).await? => {
@@ -124,6 +130,9 @@ async fn captured_tables(
     said: &mut Vec<String>,
 ) -> Result<Vec<CatalogTable>> {
     let catalog = schema::load(client, selection).await?;
+    for out in &catalog.left_out {
+        said.extend(captured_all_the_same(out));
+    }
     let missing: Vec<&str> =
         selection.unmatched(&catalog.tables).into_iter().filter(|text| names_one(text)).collect();
     if !missing.is_empty() {
@@ -161,6 +170,15 @@ async fn captured_tables(
 /// Is the pattern a plain name, so that it has to select something?
 pub(crate) fn names_one(pattern: &str) -> bool {
     !pattern.contains(['*', '?']) || pattern.contains('"')
+}
+
+/// Says when a table that is to be left out is captured as a part of another.
+pub(crate) fn captured_all_the_same(out: &LeftOut) -> Option<String> {
+    let root = out.captured_as.as_ref()?;
+    Some(format!(
+        "{} is captured although source.tables_excluded names it: it is a partition of {root}",
+        out.table
+    ))
 }
 
 /// What lets the role read tables.

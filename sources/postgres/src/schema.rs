@@ -11,6 +11,7 @@ mod data_type;
 mod failure;
 mod load;
 mod numbering;
+mod parts;
 mod publication;
 mod relation;
 mod selection;
@@ -18,8 +19,9 @@ mod session;
 mod table_schema;
 mod type_catalog;
 
-pub use catalog::{Catalog, CatalogColumn, CatalogTable, Generated, ReplicaIdentity};
+pub use catalog::{Catalog, CatalogColumn, CatalogTable, Generated, LeftOut, ReplicaIdentity};
 pub use load::load;
+pub use parts::Parts;
 pub use relation::{Resolved, resolve_from_catalog, resolve_relation};
 pub use selection::Selection;
 pub(crate) use selection::glob;
@@ -29,5 +31,6 @@ pub use type_catalog::{CatalogType, CompositeField, TypeCatalog, TypeKind};
 
 pub(crate) use failure::within;
 pub(crate) use load::{column_numbers, load_table};
+pub(crate) use parts::Part;
 pub(crate) use publication::{Published, published};
 pub(crate) use table_schema::decoder;

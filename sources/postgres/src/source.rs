@@ -123,11 +123,10 @@ impl PostgresSource {
         match begin {
             Begin::Stream { from, ordinal, recorded } => {
                 warn_of_timeline(resume.as_ref(), &system);
-                let backfill = resume.and_then(|resume| resume.backfill);
-                Ok(Some(Departure {
-                    resume: Resume { lsn: from, ordinal, backfill, ..state },
-                    recorded,
-                }))
+                let kept = resume.map(|resume| (resume.backfill, resume.members));
+                let (backfill, members) = kept.unwrap_or_default();
+                let resume = Resume { lsn: from, ordinal, backfill, members, ..state };
+                Ok(Some(Departure { resume, recorded }))
             }
             Begin::Snapshot { start_over, renew_slot } => {
                 let renewed = match renew_slot {
@@ -173,6 +172,7 @@ impl PostgresSource {
             ordinal: 0,
             session: None,
             backfill: None,
+            members: None,
             paused: before.is_some_and(|before| before.paused),
             order_key: key.unwrap_or_else(order::new_key),
         }
@@ -202,13 +202,16 @@ impl PostgresSource {
         let config = &*self.config;
         let sql = Arc::new(SharedSql::new(config.clone()));
         let client = sql.get().await?;
+        let Departure { mut resume, mut recorded } = departure;
+        let members = reporter.members();
+        members.remember(resume.members.take());
+        members.look(config, &self.selection, &client).await?;
         let catalog = schema::load(&client, &self.selection).await?;
         let timeout = server::sender_timeout(config, &client).await?;
         let mut binary = catalog
             .tables
             .iter()
             .all(|table| schema::decoder(table, &catalog.types).binary_decodable());
-        let Departure { mut resume, mut recorded } = departure;
         let copies =
             Copies::new(Arc::clone(&self.config), Arc::clone(&self.selection), Arc::clone(&sql));
         reporter.paused(resume.paused);
@@ -225,7 +228,7 @@ impl PostgresSource {
         });
         let leftover = context.resume.as_deref().and_then(|bytes| Resume::from_bytes(bytes).ok());
         let leftover = leftover.and_then(|resume| resume.session);
-        let _monitor = reporter.watch_slot(config, &sql);
+        let _monitor = reporter.watch_slot(config, &self.selection, &sql);
         let mut skip_through = resume.skip_through();
         loop {
             let ours = [leftover, *self.memory.backend()];

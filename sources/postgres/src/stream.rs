@@ -15,6 +15,7 @@ mod batch;
 mod beat;
 mod fill;
 mod follow;
+mod members;
 mod messages;
 mod order;
 mod pace;
@@ -25,6 +26,7 @@ mod tables;
 
 pub(crate) use batch::RowChange;
 pub(crate) use follow::{Ended, Follower, Start};
+pub use members::Members;
 pub(crate) use slot::explain;
 pub(crate) use status::Reporter;
 pub(crate) use tables::Tables;

@@ -70,15 +70,16 @@ impl TableRows {
         Shape { relation, filter, cells, key, by_key }
     }
 
-    /// What is published, by table; `None` where nothing is streamed.
-    async fn published(&self, version: u32) -> Result<Option<Parts>> {
+    /// What is published, by table; where nothing is streamed, what was copied.
+    async fn published(&self, version: u32) -> Result<Parts> {
         if !self.config.snapshot_mode.streams() {
-            return Ok(None);
+            let lists = Published::configured(&self.config.parts()?);
+            return Ok(Parts { streamed: false, publication: None, lists });
         }
         let found = look_at_publication(&self.config, &self.client).await?;
         let name = &self.config.publication_name;
         let lists = schema::published(&self.client, name, version).await?;
-        Ok(Some(Parts { publication: found, lists }))
+        Ok(Parts { streamed: true, publication: found, lists })
     }
 }
 
@@ -96,8 +97,9 @@ fn keeps_every_value(data_type: &DataType, kept_as: &str) -> bool {
     }
 }
 
-/// The publication, if there is one, and what it leaves out of its tables.
+/// The publication, if there is one, and what is left out of the tables.
 struct Parts {
+    streamed: bool,
     publication: Option<Publication>,
     lists: Published,
 }
@@ -106,17 +108,14 @@ struct Parts {
 impl SourceRows for TableRows {
     async fn tables(&mut self) -> Result<Vec<SourceTable>> {
         let catalog = schema::load(&self.client, &self.selection).await?;
-        let publication = self.published(catalog.server_version).await?;
+        let parts = self.published(catalog.server_version).await?;
         let mut tables = Vec::with_capacity(catalog.tables.len());
         for mut table in catalog.tables {
-            let left_out = left_out(&self.config, &table, publication.as_ref());
-            if let Some(parts) = &publication {
-                parts.lists.narrow(&mut table);
-            }
+            let left_out = left_out(&self.config, &table, &parts);
+            parts.lists.narrow(&mut table);
             let only = if table.partitioned { "" } else { "ONLY " };
             let relation = format!("{only}{}", quote::table(&table.table));
-            let lists = publication.as_ref().map(|parts| &parts.lists);
-            let filter = lists.and_then(|lists| lists.filter(&table.table)).map(str::to_owned);
+            let filter = parts.lists.filter(&table.table).map(str::to_owned);
             self.relations.insert(table.table.clone(), (relation, filter));
             tables.push(SourceTable {
                 schema: schema::table_schema(&table, &catalog.types),
@@ -140,12 +139,15 @@ impl SourceRows for TableRows {
 }
 
 /// Why the changes of a table do not arrive.
-fn left_out(config: &Config, table: &CatalogTable, parts: Option<&Parts>) -> Option<String> {
+fn left_out(config: &Config, table: &CatalogTable, parts: &Parts) -> Option<String> {
     if !table.readable {
         let (role, name) = (&config.username, &table.table);
         return Some(format!("role {role} may not read it: GRANT SELECT ON {name} TO {role}"));
     }
-    let publication = parts?.publication.as_ref();
+    if !parts.streamed {
+        return None;
+    }
+    let publication = parts.publication.as_ref();
     if table.unlogged {
         return Some("it is unlogged, so that its changes cannot be captured".to_owned());
     }

@@ -5,9 +5,12 @@ use crate::{
     config::Config,
     connection::bounded,
     error::{self, from_sql},
-    provision::{create_statement, look_at_publication},
+    provision::{
+        Publication, create_statement, list, look_at_publication, members, part_statement,
+        refused_parts, settled_parts,
+    },
     quote,
-    schema::CatalogTable,
+    schema::{CatalogTable, Parts},
     server,
 };
 use cdc_core::{Finding, Result};
@@ -70,6 +73,14 @@ pub(super) async fn publication(
     let logged: Vec<CatalogTable> =
         tables.iter().filter(|table| !table.unlogged).cloned().collect();
     let foreign = foreign_tables(config, client, &logged).await?;
+    let parts = match settled_parts(config, client, &logged).await {
+        Ok(parts) => parts,
+        Err(error) if error.code == "CDC-1080" || error.code == "CDC-1081" => {
+            findings.push(super::finding(&error));
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
     let Some(found) = look_at_publication(config, client).await? else {
         let creates = may_create(config, client).await?;
         findings.push(if creates && foreign.is_empty() {
@@ -80,7 +91,10 @@ pub(super) async fn publication(
                     "publication {name} does not exist, and role {} may not create it",
                     config.username
                 ),
-                format!("run as the owner of the tables: {}", create_statement(config, &logged)),
+                format!(
+                    "run as the owner of the tables: {}",
+                    create_statement(config, &logged, &parts)
+                ),
             )
         });
         return Ok(());
@@ -96,8 +110,18 @@ pub(super) async fn publication(
             Finding::error(what, remedy)
         });
     }
-    let names: Vec<String> = missing.iter().map(|table| quote::table(&table.table)).collect();
-    let names = names.join(", ");
+    findings.extend(differing(config, &found, &parts));
+    for (table, what) in found.narrows(&parts, &logged) {
+        let what = format!("publication {name} holds only {what} of {table}");
+        findings.push(match found.ours {
+            true => Finding::warning(
+                what,
+                format!("name them in source.columns or source.rows, or: {alter} DROP TABLE {table}; and deploy"),
+            ),
+            false => Finding::ok(what),
+        });
+    }
+    let names = members(missing.iter().map(|table| &table.table), &parts);
     findings.push(if missing.is_empty() {
         Finding::ok(format!("publication {name} holds the captured tables"))
     } else if found.changeable && missing.iter().all(|table| !foreign.contains(&table.oid)) {
@@ -109,6 +133,27 @@ pub(super) async fn publication(
         )
     });
     Ok(())
+}
+
+/// Whether the publication holds the columns and rows that are asked for.
+fn differing(config: &Config, found: &Publication, parts: &Parts) -> Option<Finding> {
+    let differing = found.differing(parts);
+    if differing.is_empty() {
+        return None;
+    }
+    if let Some(refused) = refused_parts(config, &differing) {
+        return Some(super::finding(&refused));
+    }
+    let name = &config.publication_name;
+    let what = format!(
+        "publication {name} holds other columns or rows of {} than source.columns and source.rows ask for",
+        list(&differing)
+    );
+    let statement = part_statement(config, &differing);
+    Some(match found.changeable {
+        true => Finding::warning(what, format!("it will be changed: {statement}")),
+        false => Finding::error(what, format!("run as the owner: {statement}")),
+    })
 }
 
 /// Tables that the role does not own: only an owner may publish a table.

@@ -2,9 +2,9 @@
 
 use crate::{
     config::Config,
-    provision::{grant_statement, names_one, refused_updates},
+    provision::{captured_all_the_same, grant_statement, names_one, refused_updates},
     quote,
-    schema::{CatalogTable, Selection},
+    schema::{Catalog, CatalogTable, Selection},
 };
 use cdc_core::{Finding, catalog::CapturedTable};
 
@@ -14,9 +14,10 @@ const LISTED_MAX: usize = 20;
 pub(super) fn check(
     config: &Config,
     selection: &Selection,
-    tables: &[CatalogTable],
+    catalog: &Catalog,
     findings: &mut Vec<Finding>,
 ) {
+    let tables = &catalog.tables[..];
     for pattern in selection.unmatched(tables) {
         let what = format!("source.tables: `{pattern}` matches no table of {}", config.database);
         let remedy = "names are matched exactly, upper and lower case too: SELECT schemaname, tablename FROM pg_tables;";
@@ -25,6 +26,18 @@ pub(super) fn check(
         } else {
             Finding::warning(what, remedy)
         });
+    }
+    for pattern in selection.idle_exclusions(&catalog.left_out) {
+        findings.push(Finding::warning(
+            format!("source.tables_excluded: `{pattern}` leaves out no table of {}", config.database),
+            "names are matched exactly, upper and lower case too: SELECT schemaname, tablename FROM pg_tables;",
+        ));
+    }
+    for what in catalog.left_out.iter().filter_map(captured_all_the_same) {
+        findings.push(Finding::warning(
+            what,
+            "leave out the partitioned table itself, or remove the partition from source.tables_excluded",
+        ));
     }
     let unreadable: Vec<String> = tables
         .iter()

@@ -9,10 +9,21 @@ use std::sync::Arc;
 pub struct Catalog {
     /// Sorted by name; partitions are folded into their topmost selected ancestor.
     pub tables: Vec<CatalogTable>,
+    /// Tables that the selection leaves out although its patterns name them.
+    pub left_out: Vec<LeftOut>,
     /// The types of their columns, and what those are made of.
     pub types: Arc<TypeCatalog>,
     /// `server_version_num`: 150018.
     pub server_version: u32,
+}
+
+/// A table that is left out of the selection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its name.
+    pub table: TableId,
+    /// The captured table that it is a partition of: then its rows are captured all the same.
+    pub captured_as: Option<TableId>,
 }
 
 /// One captured table.

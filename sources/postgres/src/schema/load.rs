@@ -1,8 +1,8 @@
 //! Reading the catalog: a fixed number of queries, however many tables there are.
 
 use super::{
-    Catalog, CatalogColumn, CatalogTable, CatalogType, CompositeField, Generated, ReplicaIdentity,
-    Selection, TypeCatalog, TypeKind, failure::within,
+    Catalog, CatalogColumn, CatalogTable, CatalogType, CompositeField, Generated, LeftOut,
+    ReplicaIdentity, Selection, TypeCatalog, TypeKind, failure::within,
 };
 use cdc_core::{Result, TableId};
 use std::{
@@ -97,7 +97,7 @@ pub async fn load(client: &Client, selection: &Selection) -> Result<Catalog> {
         within("read the list of tables", client.query(TABLES, &[&None::<Vec<u32>>])).await?;
     let listed = rows.iter().map(Listed::read).collect::<Result<Vec<_>, _>>();
     let listed = within("read the list of tables", async { listed }).await?;
-    let mut tables = selected(listed, selection);
+    let (mut tables, left_out) = selected(listed, selection);
     describe(client, &mut tables).await?;
     let oids: BTreeSet<u32> =
         tables.iter().flat_map(|table| &table.columns).map(|column| column.type_oid).collect();
@@ -109,6 +109,7 @@ pub async fn load(client: &Client, selection: &Selection) -> Result<Catalog> {
         within("read the server's settings", async { read(&server) }).await?;
     Ok(Catalog {
         tables,
+        left_out,
         types: Arc::new(TypeCatalog::new(types, plain_money)),
         server_version: u32::try_from(version).unwrap_or(0),
     })
@@ -199,17 +200,29 @@ fn estimate(rows: f64) -> Option<u64> {
 }
 
 /// Keeps what is selected and can be captured, without partitions whose ancestor is kept too.
-fn selected(listed: Vec<Listed>, selection: &Selection) -> Vec<CatalogTable> {
+fn selected(listed: Vec<Listed>, selection: &Selection) -> (Vec<CatalogTable>, Vec<LeftOut>) {
+    let (out, listed): (Vec<Listed>, Vec<Listed>) =
+        listed.into_iter().partition(|listed| selection.leaves_out(&listed.table.table));
     let wanted = |listed: &Listed| {
         selection.matches(&listed.table.table)
             && (!selection.is_everything() || (listed.table.readable && !listed.table.unlogged))
     };
     let kept: Vec<Listed> = listed.into_iter().filter(wanted).collect();
     let oids: BTreeSet<u32> = kept.iter().map(|listed| listed.table.oid).collect();
-    kept.into_iter()
+    let tables: Vec<CatalogTable> = kept
+        .into_iter()
         .filter(|listed| !listed.ancestors.iter().any(|ancestor| oids.contains(ancestor)))
         .map(|listed| listed.table)
-        .collect()
+        .collect();
+    let captured_as = |listed: &Listed| {
+        let root = tables.iter().find(|table| listed.ancestors.contains(&table.oid));
+        root.map(|table| table.table.clone())
+    };
+    let out = out
+        .into_iter()
+        .map(|listed| LeftOut { captured_as: captured_as(&listed), table: listed.table.table });
+    let out = out.collect();
+    (tables, out)
 }
 
 /// Fills in columns and keys.

@@ -1,6 +1,6 @@
 //! What a publication leaves out: columns and rows of a table.
 
-use super::{CatalogColumn, CatalogTable, Generated, within};
+use super::{CatalogColumn, CatalogTable, Generated, Part, Parts, within};
 use cdc_core::{Result, TableId};
 use std::collections::BTreeMap;
 use tokio_postgres::{Client, Row};
@@ -15,7 +15,7 @@ const PUBLISHED: &str = "
 SELECT n.nspname::text, c.relname::text,
        CASE WHEN r.prattrs IS NOT NULL THEN
          ARRAY(SELECT a.attname::text FROM pg_attribute AS a
-               WHERE a.attrelid = c.oid AND a.attnum = ANY (r.prattrs::int2[]) ORDER BY a.attnum)
+               WHERE a.attrelid = c.oid AND a.attnum = ANY (r.prattrs::int2[]) ORDER BY a.attname COLLATE \"C\")
        END,
        pg_get_expr(r.prqual, r.prrelid)
 FROM pg_publication AS p JOIN pg_publication_rel AS r ON r.prpubid = p.oid
@@ -28,17 +28,11 @@ const GENERATED: &str = "SELECT pubgencols = 's' FROM pg_publication WHERE pubna
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Published {
     /// By table, where columns are named or rows are filtered.
-    tables: BTreeMap<TableId, Parts>,
+    tables: BTreeMap<TableId, Part>,
     /// Are generated columns published where no columns are named?
     generated: bool,
     /// Can generated columns be published at all?
     can_be_generated: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Parts {
-    columns: Option<Vec<String>>,
-    filter: Option<String>,
 }
 
 impl Published {
@@ -58,7 +52,23 @@ impl Published {
 
     /// The condition that rows of a table must meet, as SQL.
     pub(crate) fn filter(&self, table: &TableId) -> Option<&str> {
-        self.tables.get(table)?.filter.as_deref()
+        self.part(table)?.rows.as_deref()
+    }
+
+    /// What is published of a table that is not published whole.
+    pub(crate) fn part(&self, table: &TableId) -> Option<&Part> {
+        self.tables.get(table)
+    }
+
+    /// What the configuration asks for, where nothing is published.
+    pub(crate) fn configured(parts: &Parts) -> Self {
+        // A comment at the end of a condition must not hide what follows.
+        let closed = |part: &Part| Part {
+            columns: part.columns.clone(),
+            rows: part.rows.as_ref().map(|rows| format!("{rows}\n")),
+        };
+        let tables = parts.iter().map(|(table, part)| (table.clone(), closed(part))).collect();
+        Self { tables, generated: false, can_be_generated: true }
     }
 }
 
@@ -73,9 +83,9 @@ pub(crate) async fn published(
     }
     let doing = "read what the publication holds";
     let rows = within(doing, client.query(PUBLISHED, &[&publication])).await?;
-    let read = |row: &Row| -> Result<(TableId, Parts), tokio_postgres::Error> {
+    let read = |row: &Row| -> Result<(TableId, Part), tokio_postgres::Error> {
         let table = TableId::new(row.try_get::<_, String>(0)?, row.try_get::<_, String>(1)?);
-        Ok((table, Parts { columns: row.try_get(2)?, filter: row.try_get(3)? }))
+        Ok((table, Part { columns: row.try_get(2)?, rows: row.try_get(3)? }))
     };
     let tables = within(doing, async { rows.iter().map(read).collect() }).await?;
     let can_be_generated = server_version >= GENERATED_SINCE;

@@ -1,15 +1,17 @@
 //! Which tables a pipeline captures.
 
-use super::CatalogTable;
+use super::{CatalogTable, LeftOut};
 use cdc_core::{Error, Origin, Result, Retry, TableId};
 
-/// The tables that a list of patterns selects: `public.*`, `shop."Order Items"`, `*.audit_?`.
+/// The tables that a list of patterns selects: `public.*`, `shop."Order Items"`, `*.audit_?`, without
+/// those that a second list leaves out.
 ///
 /// In a bare part `*` stands for any text and `?` for one character. A part in double quotes is a
 /// name as it stands, with `""` for a quote. Names are matched exactly, upper and lower case too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     patterns: Vec<Pattern>,
+    excluded: Vec<Pattern>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,11 +30,21 @@ enum Part {
 impl Selection {
     /// Reads patterns; none at all selects every table that the role may read.
     pub fn parse(patterns: &[String]) -> Result<Self> {
-        let patterns = patterns.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
-        Ok(Self { patterns })
+        Self::without(patterns, &[])
     }
 
-    /// Does it select every table?
+    /// Reads patterns, and those of the tables that are left out although the first ones name them.
+    pub fn without(patterns: &[String], excluded: &[String]) -> Result<Self> {
+        let read = |key: &'static str, patterns: &[String]| -> Result<Vec<Pattern>> {
+            patterns.iter().map(|text| Pattern::parse(key, text)).collect()
+        };
+        Ok(Self {
+            patterns: read("tables", patterns)?,
+            excluded: read("tables_excluded", excluded)?,
+        })
+    }
+
+    /// Does it select every table but those that are left out?
     #[must_use]
     pub fn is_everything(&self) -> bool {
         self.patterns.is_empty()
@@ -41,12 +53,17 @@ impl Selection {
     /// Does it select this table?
     #[must_use]
     pub fn matches(&self, table: &TableId) -> bool {
-        self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(table))
+        self.names(table) && !self.excluded.iter().any(|pattern| pattern.matches(table))
     }
 
-    /// The patterns as they were written.
-    pub fn patterns(&self) -> impl Iterator<Item = &str> {
-        self.patterns.iter().map(|pattern| pattern.text.as_str())
+    /// Is this table left out although the patterns name it?
+    #[must_use]
+    pub fn leaves_out(&self, table: &TableId) -> bool {
+        self.names(table) && !self.matches(table)
+    }
+
+    fn names(&self, table: &TableId) -> bool {
+        self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(table))
     }
 
     /// The patterns that select none of `tables`.
@@ -56,15 +73,32 @@ impl Selection {
             |pattern: &&Pattern| !tables.iter().any(|table| pattern.matches(&table.table));
         self.patterns.iter().filter(missing).map(|pattern| pattern.text.as_str()).collect()
     }
+
+    /// The patterns of tables to leave out that none of `left_out` is left out by.
+    pub fn idle_exclusions<'a>(&'a self, left_out: &'a [LeftOut]) -> impl Iterator<Item = &'a str> {
+        let idle = |pattern: &&Pattern| !left_out.iter().any(|one| pattern.matches(&one.table));
+        self.excluded.iter().filter(idle).map(|pattern| pattern.text.as_str())
+    }
+}
+
+/// The table that a key of the configuration names: both parts of the name as in a pattern, without `*`
+/// and `?` outside of quotes.
+pub(super) fn named_table(key: &'static str, text: &str) -> Result<TableId> {
+    let one = Pattern::parse(key, text)?;
+    match (one.namespace, one.name) {
+        (Part::Exactly(namespace), Part::Exactly(name)) => Ok(TableId::new(namespace, name)),
+        _ => Err(invalid(key, text)),
+    }
 }
 
 impl Pattern {
-    fn parse(text: &str) -> Result<Self> {
-        let (namespace, rest) = Part::parse(text).ok_or_else(|| invalid(text))?;
-        let rest = rest.strip_prefix('.').ok_or_else(|| invalid(text))?;
-        let (name, rest) = Part::parse(rest).ok_or_else(|| invalid(text))?;
+    fn parse(key: &'static str, text: &str) -> Result<Self> {
+        let refused = || invalid(key, text);
+        let (namespace, rest) = Part::parse(text).ok_or_else(refused)?;
+        let rest = rest.strip_prefix('.').ok_or_else(refused)?;
+        let (name, rest) = Part::parse(rest).ok_or_else(refused)?;
         if !rest.is_empty() {
-            return Err(invalid(text));
+            return Err(refused());
         }
         Ok(Self { text: text.to_owned(), namespace, name })
     }
@@ -138,16 +172,25 @@ pub(crate) fn glob(pattern: &[char], name: &[char]) -> bool {
     pattern.iter().skip(at_pattern).all(|character| *character == '*')
 }
 
-fn invalid(text: &str) -> Error {
+fn invalid(key: &str, text: &str) -> Error {
+    let lists_patterns = key.starts_with("tables");
+    let (what, remedy) = match lists_patterns {
+        true => (
+            "tables",
+            "write schema.table, as in public.users, public.* or shop.\"Order Items\" (quotes around names with dots, spaces or stars)",
+        ),
+        false => (
+            "one table",
+            "write schema.table, as in public.users or shop.\"Order Items\" (quotes around names with dots, spaces or stars)",
+        ),
+    };
     Error::new(
         "CDC-1057",
         Origin::Config,
         Retry::AfterOperator,
-        format!("source.tables: `{text}` does not name tables"),
+        format!("source.{key}: `{text}` does not name {what}"),
     )
-    .with_remedy(
-        "write schema.table, as in public.users, public.* or shop.\"Order Items\" (quotes around names with dots, spaces or stars)",
-    )
+    .with_remedy(remedy)
 }
 
 #[cfg(test)]
@@ -190,6 +233,37 @@ mod tests {
     #[test]
     fn no_pattern_selects_everything() {
         assert!(Selection::default().matches(&TableId::new("a", "b")));
+    }
+
+    #[test]
+    fn what_is_left_out_is_left_out_of_patterns_and_of_everything() {
+        let texts =
+            |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let excluded = texts(&["public.audit_*", "other.\"*\""]);
+        for patterns in [texts(&[]), texts(&["public.*"])] {
+            let selection = Selection::without(&patterns, &excluded).unwrap();
+            let table = |name| TableId::new("public", name);
+            assert!(selection.matches(&table("users")));
+            assert!(!selection.matches(&table("audit_1")));
+            assert!(selection.leaves_out(&table("audit_1")));
+            assert!(!selection.leaves_out(&table("users")));
+            let left_out = [LeftOut { table: table("audit_1"), captured_as: None }];
+            let idle: Vec<&str> = selection.idle_exclusions(&left_out).collect();
+            assert_eq!(idle, ["other.\"*\""]);
+        }
+        let error = Selection::without(&[], &texts(&["users"])).unwrap_err();
+        assert!(error.context.contains("source.tables_excluded: `users`"), "{error}");
+    }
+
+    #[test]
+    fn one_table_is_named_without_stars() {
+        let named = |text| named_table("columns", text);
+        assert_eq!(named("public.t").unwrap(), TableId::new("public", "t"));
+        assert_eq!(named("a.\"b*\"").unwrap(), TableId::new("a", "b*"));
+        for bad in ["public.*", "t", "a.b?"] {
+            let error = named(bad).unwrap_err();
+            assert!(error.context.contains(&format!("source.columns: `{bad}`")), "{error}");
+        }
     }
 
     proptest! {

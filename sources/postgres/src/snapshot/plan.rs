@@ -47,7 +47,7 @@ impl Survey {
         catalog.tables.retain(|table| locked(table.oid));
         let published = match request.publication {
             Some(name) => schema::published(&sql, name, catalog.server_version).await?,
-            None => Published::default(),
+            None => Published::configured(&request.config.parts()?),
         };
         Ok(Self { catalog, published })
     }

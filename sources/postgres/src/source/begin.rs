@@ -140,6 +140,7 @@ mod tests {
             backfill: None,
             paused: false,
             order_key: String::new(),
+            members: None,
         }
     }
 

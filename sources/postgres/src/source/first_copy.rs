@@ -7,7 +7,7 @@ use crate::{
     position::{Lsn, Phase, Resume},
     replication::ReplicationClient,
     snapshot,
-    stream::Reporter,
+    stream::{Members, Reporter},
 };
 use bytes::Bytes;
 use cdc_core::{ChangeBatch, Position, Result, SourceContext, status::ConnectorState};
@@ -38,6 +38,12 @@ impl FirstCopy<'_> {
     ) -> Result<Option<Resume>> {
         let config = &*self.source.config;
         let streams = config.snapshot_mode.streams();
+        // What joins from here on may not be part of the copy.
+        let members = match streams {
+            true => Some(Members::now(config, sql).await?),
+            false => None,
+        };
+        let state = Resume { members, ..state };
         let beside = match streams {
             true => copied_beside(config, &self.source.selection, sql).await?,
             false => None,

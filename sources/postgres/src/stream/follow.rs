@@ -351,7 +351,8 @@ impl<'a> Follower<'a> {
 
     pub(super) fn resume_at(&self, lsn: Lsn, ordinal: u64) -> bytes::Bytes {
         let backfill = self.backfill.as_ref().map(|backfill| backfill.progress().clone());
-        Resume { lsn, ordinal, backfill, ..self.resume.clone() }.to_bytes()
+        let members = self.reporter.members().known();
+        Resume { lsn, ordinal, backfill, members, ..self.resume.clone() }.to_bytes()
     }
 
     /// Everything up to `position` is complete before `address`.

@@ -1,5 +1,6 @@
 //! How the slot fares: what the server keeps for it, and whether it will go on doing so.
 
+use super::members::Membership;
 use crate::{
     config::Config,
     connection::{SharedSql, bounded},
@@ -48,6 +49,7 @@ pub(super) async fn watch(
     sql: Arc<SharedSql>,
     status: watch::Sender<SourceStatus>,
     server_end: Arc<AtomicU64>,
+    members: Membership,
 ) {
     let slot = &config.slot_name;
     let mut warned = None;
@@ -55,7 +57,11 @@ pub(super) async fn watch(
         match look(&config, &sql).await {
             Ok(Some(health)) => {
                 server_end.fetch_max(health.server_end.0, Ordering::Relaxed);
-                status.send_modify(|status| health.describe(status, slot));
+                status.send_modify(|status| {
+                    health.describe(status);
+                    // A slot that is about to be lost comes first.
+                    status.warning = health.warning(slot).or_else(|| members.warning(&config));
+                });
                 // The words change with each look; what is logged is that it got worse.
                 let worse = health.severity();
                 if worse > warned {
@@ -132,13 +138,12 @@ pub(crate) async fn explain(config: &Config, sql: &SharedSql, ended: Error) -> E
 }
 
 impl SlotHealth {
-    fn describe(&self, status: &mut SourceStatus, slot: &str) {
+    fn describe(&self, status: &mut SourceStatus) {
         status.retained_bytes = Some(self.retained_bytes);
         let at = status.position.map(Lsn::of).unwrap_or_default();
         if at > Lsn::default() {
             status.lag_bytes = Some(self.server_end.bytes_since(at));
         }
-        status.warning = self.warning(slot);
         status.slot = Some(SlotStatus {
             wal_status: self.wal_status.clone(),
             safe_wal_bytes: self.safe_bytes,

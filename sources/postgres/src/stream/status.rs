@@ -1,7 +1,11 @@
 //! What people see of a stream: its state, its lag, and how its slot fares.
 
-use super::{beat, slot};
-use crate::{config::Config, connection::SharedSql, position::Lsn};
+use super::{
+    beat,
+    members::{self, Membership},
+    slot,
+};
+use crate::{config::Config, connection::SharedSql, position::Lsn, schema::Selection};
 use cdc_core::{
     Position, SourceContext, TableId, Timestamp,
     status::{ConnectorState, SnapshotProgress},
@@ -23,11 +27,22 @@ pub(crate) struct Reporter<'a> {
     server_end: Arc<AtomicU64>,
     /// Counts the batches with changes.
     batches: Arc<AtomicU64>,
+    /// What is known of the publication's members.
+    members: Membership,
 }
 
 impl<'a> Reporter<'a> {
     pub(crate) fn new(context: &'a SourceContext) -> Self {
-        Self { context, server_end: Arc::default(), batches: Arc::default() }
+        Self {
+            context,
+            server_end: Arc::default(),
+            batches: Arc::default(),
+            members: Membership::default(),
+        }
+    }
+
+    pub(crate) fn members(&self) -> &Membership {
+        &self.members
     }
 
     pub(crate) fn state(&self, state: ConnectorState, connected: bool) {
@@ -47,6 +62,9 @@ impl<'a> Reporter<'a> {
 
     /// So many rows of a table have been copied.
     pub(super) fn copied(&self, table: &TableId, rows: u64, done: bool) {
+        if done {
+            self.members.copied(table);
+        }
         self.context.status.send_modify(|status| {
             if let Some(known) = status.snapshot.iter_mut().find(|known| known.table == *table) {
                 known.rows = rows;
@@ -116,17 +134,30 @@ impl<'a> Reporter<'a> {
         micros.saturating_sub(super::batch::SECONDS_1970_TO_2000 * 1_000_000)
     }
 
-    /// Looks at the slot now and then, and writes heartbeats into a quiet log, until the returned set
+    /// Looks at the slot and the publication now and then, and writes heartbeats into a quiet log, until the returned set
     /// is dropped.
-    pub(crate) fn watch_slot(&self, config: &Config, sql: &Arc<SharedSql>) -> Monitor {
+    pub(crate) fn watch_slot(
+        &self,
+        config: &Config,
+        selection: &Arc<Selection>,
+        sql: &Arc<SharedSql>,
+    ) -> Monitor {
         let mut task = JoinSet::new();
         let watch = slot::watch(
             config.clone(),
             Arc::clone(sql),
             self.context.status.clone(),
             Arc::clone(&self.server_end),
+            self.members.clone(),
         );
         task.spawn(watch);
+        task.spawn(members::watch(
+            config.clone(),
+            Arc::clone(selection),
+            Arc::clone(sql),
+            self.context.status.clone(),
+            self.members.clone(),
+        ));
         if let Some(every) = config.heartbeat_interval() {
             let batches = Arc::clone(&self.batches);
             task.spawn(beat::keep_beating(config.clone(), Arc::clone(sql), every, batches));
