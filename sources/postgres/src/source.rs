@@ -8,7 +8,7 @@ mod hold;
 
 use crate::{
     config::Config,
-    connection::{SharedSql, connect_sql},
+    connection::{SharedSql, Sql, connect_sql},
     order,
     position::{Backend, Lsn, Phase, Resume},
     provision,
@@ -160,6 +160,13 @@ impl PostgresSource {
         }
     }
 
+    /// The server hears from us this often at least.
+    async fn status_interval(&self, client: &Sql) -> Result<Duration> {
+        let configured = self.config.status_interval();
+        let limit = server::sender_timeout(&self.config, client).await?;
+        Ok(limit.map_or(configured, |limit| configured.min(limit / STATUS_DIVISOR)))
+    }
+
     /// What every batch of this run remembers.
     fn state(&self, system: &System, before: Option<&Resume>) -> Resume {
         let key = before.map(|before| before.order_key.clone()).filter(|key| !key.is_empty());
@@ -207,7 +214,6 @@ impl PostgresSource {
         members.remember(resume.members.take());
         members.look(config, &self.selection, &client).await?;
         let catalog = schema::load(&client, &self.selection).await?;
-        let timeout = server::sender_timeout(config, &client).await?;
         let mut binary = catalog
             .tables
             .iter()
@@ -223,9 +229,7 @@ impl PostgresSource {
             None => None,
         };
         let mut tables = Tables::new(Arc::clone(&self.selection), Arc::clone(&sql), catalog);
-        let status_interval = timeout.map_or(config.status_interval(), |limit| {
-            config.status_interval().min(limit / STATUS_DIVISOR)
-        });
+        let status_interval = self.status_interval(&client).await?;
         let leftover = context.resume.as_deref().and_then(|bytes| Resume::from_bytes(bytes).ok());
         let leftover = leftover.and_then(|resume| resume.session);
         let _monitor = reporter.watch_slot(config, &self.selection, &sql);

@@ -43,13 +43,24 @@ impl Progress {
         self.open.iter().find(|open| open.oid == oid).map_or(0, |open| open.rows)
     }
 
-    /// Carries out an order about tables. `number` finds the number of a table; one that is gone is left out.
-    pub(crate) fn carry_out(&mut self, order: Order, number: impl Fn(&TableId) -> Option<u32>) {
+    /// Carries out an order about tables. `find` knows the number of a table, and whether destinations
+    /// hold its rows already; a table that is gone is left out.
+    pub(crate) fn carry_out(
+        &mut self,
+        order: Order,
+        find: impl Fn(&TableId) -> Option<(u32, bool)>,
+    ) {
         match order {
             Order::Begin { tables, condition } => {
                 for table in tables {
-                    match number(&table) {
-                        Some(oid) => self.copy_again(table, oid, condition.clone()),
+                    match find(&table) {
+                        Some((oid, again)) => {
+                            self.open(OpenTable {
+                                condition: condition.clone(),
+                                again,
+                                ..OpenTable::new(table, oid)
+                            });
+                        }
                         None => {
                             tracing::warn!(%table, "a snapshot was ordered of a table that is gone");
                         }
@@ -57,19 +68,18 @@ impl Progress {
                 }
             }
             Order::Pause | Order::Resume => {}
-            Order::Cancel => self.open.retain(|open| !open.again),
+            Order::Cancel => self.open.retain(|open| !open.ordered),
         }
     }
 
-    fn copy_again(&mut self, table: TableId, oid: u32, condition: Option<String>) {
-        let begun = self.only_open || self.through.as_ref().is_some_and(|last| table <= *last);
-        let first = self.open.iter().any(|open| open.oid == oid && !open.again);
+    fn open(&mut self, table: OpenTable) {
+        let begun = self.through.as_ref().is_some_and(|last| table.table <= *last);
+        let first = self.open.iter().any(|open| open.oid == table.oid && !open.ordered);
         // The first copy of a table brings all of its rows.
-        if first || !begun {
-            return;
+        if !first && (begun || self.only_open) {
+            self.open.retain(|open| open.oid != table.oid);
+            self.open.push(OpenTable { ordered: true, ..table });
         }
-        self.open.retain(|open| open.oid != oid);
-        self.open.push(OpenTable { condition, again: true, ..OpenTable::new(table, oid) });
     }
 }
 
@@ -88,7 +98,10 @@ pub(crate) struct OpenTable {
     /// Only rows that meet this condition, as SQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) condition: Option<String>,
-    /// Was the table copied before, so that every change of it is delivered as it is?
+    /// Did an operator ask for it?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) ordered: bool,
+    /// Do destinations hold its rows already, so that every change of it is delivered as it is?
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) again: bool,
     /// The files that hold its rows, with what is left of them; `None` before they were looked up.
@@ -128,6 +141,7 @@ impl OpenTable {
             table,
             oid,
             condition: None,
+            ordered: false,
             again: false,
             files: None,
             reread: BTreeMap::new(),
@@ -220,19 +234,23 @@ mod tests {
         Order::Begin { tables: vec![name(table)], condition: condition.map(str::to_owned) }
     }
 
-    fn number(table: &TableId) -> Option<u32> {
-        table.name.strip_prefix('t')?.parse().ok()
+    fn find(table: &TableId) -> Option<(u32, bool)> {
+        let number = table.name.strip_prefix('t')?.parse().ok()?;
+        Some((number, number != 4))
     }
 
     #[test]
     fn an_order_opens_a_table_and_another_takes_its_place() {
         let mut progress = Progress::nothing();
-        progress.carry_out(begin("t1", Some("a")), number);
-        progress.carry_out(begin("gone", None), number);
-        progress.carry_out(begin("t1", None), number);
+        progress.carry_out(begin("t1", Some("a")), find);
+        progress.carry_out(begin("gone", None), find);
+        progress.carry_out(begin("t1", None), find);
         assert_eq!(progress.open.len(), 1);
         assert!(progress.open[0].again && progress.open[0].condition.is_none());
-        progress.carry_out(Order::Cancel, number);
+        // Its earlier rows were never copied.
+        progress.carry_out(begin("t4", None), find);
+        assert!(!progress.open[1].again);
+        progress.carry_out(Order::Cancel, find);
         assert_eq!(progress, Progress::nothing());
     }
 
@@ -243,13 +261,13 @@ mod tests {
         progress.open.push(OpenTable::new(name("t2"), 2));
         let before = progress.clone();
         // At it, and not begun.
-        progress.carry_out(begin("t2", Some("a")), number);
-        progress.carry_out(begin("t3", None), number);
+        progress.carry_out(begin("t2", Some("a")), find);
+        progress.carry_out(begin("t3", None), find);
         assert_eq!(progress, before);
         // Complete.
-        progress.carry_out(begin("t1", None), number);
+        progress.carry_out(begin("t1", None), find);
         assert_eq!(progress.open.len(), 2);
-        progress.carry_out(Order::Cancel, number);
+        progress.carry_out(Order::Cancel, find);
         assert_eq!(progress, before);
     }
 }

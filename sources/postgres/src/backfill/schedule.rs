@@ -277,7 +277,7 @@ impl Schedule {
             table: open.table.clone(),
             rows: open.rows,
             complete,
-            untold: complete && open.rows == 0 && !open.changed && !open.again,
+            untold: complete && open.rows == 0 && !open.changed && !open.ordered,
         };
         if complete && let Some(place) = place {
             self.progress.open.remove(place);

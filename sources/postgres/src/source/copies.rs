@@ -75,13 +75,14 @@ impl Copies {
     ) -> Result<Option<Backfill>> {
         let client = self.sql.get().await?;
         let catalog = schema::load(&client, &self.selection).await?;
-        let number = |name: &TableId| {
+        let members = reporter.members();
+        let find = |name: &TableId| {
             let found = catalog.tables.iter().find(|table| table.table == *name);
-            found.map(|table| table.oid)
+            found.map(|table| (table.oid, !members.is_uncopied(table.oid)))
         };
         for order in orders {
             tracing::info!(?order, "an order about snapshots");
-            progress.carry_out(order, number);
+            progress.carry_out(order, find);
         }
         self.begin(&catalog, progress, paused, reporter).await
     }

@@ -115,6 +115,11 @@ impl Membership {
         }
     }
 
+    /// Do destinations lack rows that a table had before it joined?
+    pub(crate) fn is_uncopied(&self, oid: u32) -> bool {
+        self.state().known.as_ref().is_some_and(|known| known.uncopied.contains_key(&oid))
+    }
+
     /// What an operator should see.
     pub(super) fn warning(&self, config: &Config) -> Option<String> {
         let state = self.state();
