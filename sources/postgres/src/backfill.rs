@@ -90,7 +90,6 @@ pub(crate) struct Backfill {
     asked: BTreeMap<u32, BTreeMap<Key, Vec<String>>>,
     /// The work whose watermark is in the transaction at hand.
     due: Option<u64>,
-    progress: Progress,
     /// Tables to empty at the first watermark, when an earlier copy came before this one.
     to_empty: Vec<Arc<TableSchema>>,
     _tasks: JoinSet<()>,
@@ -112,7 +111,7 @@ impl Backfill {
         let tables = catalog.tables.iter().filter(|table| can_copy(table, &published, via_root));
         let empty_first = progress.empty_first;
         let mut schedule =
-            Schedule::new(progress.clone(), tables.map(|table| (table.table.clone(), table.oid)));
+            Schedule::new(progress, tables.map(|table| (table.table.clone(), table.oid)));
         if schedule.is_complete() {
             return None;
         }
@@ -122,7 +121,7 @@ impl Backfill {
             true => to_empty.map(|table| schema::table_schema(table, &catalog.types)).collect(),
             false => Vec::new(),
         };
-        let asked = progress.open.iter().map(|open| {
+        let asked = schedule.progress().open.iter().map(|open| {
             let keys = open.reread.iter().map(|(text, key)| (key.clone(), text.clone()));
             (open.oid, keys.collect())
         });
@@ -159,15 +158,14 @@ impl Backfill {
             changed: BTreeSet::new(),
             asked,
             due: None,
-            progress,
             to_empty,
             _tasks: tasks,
         })
     }
 
     /// What has to be remembered to go on from here.
-    pub(crate) fn progress(&self) -> &Progress {
-        &self.progress
+    pub(crate) fn progress(&self) -> Progress {
+        self.shared.schedule().progress().to_store()
     }
 
     /// Is everything copied?
@@ -220,7 +218,6 @@ impl Backfill {
     ) -> Option<RowChange> {
         if self.changed.insert(oid) {
             self.shared.schedule().changed(oid);
-            self.remember();
         }
         self.touched.make_room(|| self.shared.schedule().floor());
         let key = &change.schema.key;
@@ -301,14 +298,9 @@ impl Backfill {
             self.touched.note(xid, oid, Some(key.clone()), Touch::Handed);
             self.unask(oid, &key);
         }
-        self.remember();
         self.shared.wake();
         // Under its old key the row is gone.
         moved.then(|| RowChange { operation: Operation::Delete, after: None, ..change })
-    }
-
-    fn remember(&mut self) {
-        self.progress = self.shared.schedule().progress().clone();
     }
 
     /// What goes out at the watermark of a piece of work; `None` when nothing does. `newest` tells how
@@ -358,11 +350,9 @@ impl Backfill {
             self.touched.settle(&self.incomplete);
             self.shared.schedule().emptied();
             self.shared.wake();
-            self.remember();
             return None;
         }
-        let (finished, progress) = self.shared.finish(number, rows);
-        self.progress = progress;
+        let finished = self.shared.finish(number, rows);
         let schedule = self.shared.schedule();
         if let Some(floor) = schedule.floor() {
             self.touched.prune(&floor);

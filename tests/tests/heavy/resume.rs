@@ -20,9 +20,8 @@ const PART_MAX: u64 = 20;
 const CHUNK_ROWS: u64 = 50_000;
 /// Sessions that copy at a time, each with a chunk of its own (`snapshot_readers`).
 const READERS: u64 = 2;
-/// The load rests so long at most after a transaction. Changes of parts of rows, if they come faster than
-/// rows can be looked up for them, have the whole table read again.
-const REST_MS_MAX: u64 = 100;
+/// The load rests so long at most after a transaction.
+const REST_MS_MAX: u64 = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "heavy: run by make test-heavy"]

@@ -7,8 +7,10 @@ use cdc_core::TableId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// More keys than this are not kept for a table: all of it is read again instead.
-const REREAD_MAX: usize = 2000;
+/// More keys than this are not kept for a table: all of it is read again instead. Some 300 bytes each.
+const REREAD_MAX: usize = 50_000;
+/// … and if there are more than this, a restart reads the table again: they would be stored with every batch.
+const REREAD_STORED_MAX: usize = 2000;
 
 /// What is copied already.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,16 @@ impl Progress {
     /// Nothing is to be copied but what is ordered.
     pub(crate) fn nothing() -> Self {
         Self { only_open: true, ..Self::default() }
+    }
+
+    /// What has to be remembered to go on from here.
+    pub(crate) fn to_store(&self) -> Self {
+        Self {
+            empty_first: self.empty_first,
+            through: self.through.clone(),
+            only_open: self.only_open,
+            open: self.open.iter().map(OpenTable::to_store).collect(),
+        }
     }
 
     /// Rows of a table that were handed over already.
@@ -151,6 +163,22 @@ impl OpenTable {
         }
     }
 
+    fn to_store(&self) -> Self {
+        let few = self.reread.len() <= REREAD_STORED_MAX;
+        Self {
+            table: self.table.clone(),
+            oid: self.oid,
+            condition: self.condition.clone(),
+            ordered: self.ordered,
+            again: self.again,
+            files: self.files.clone(),
+            reread: if few { self.reread.clone() } else { BTreeMap::new() },
+            another_pass: self.another_pass || !few,
+            rows: self.rows,
+            changed: self.changed,
+        }
+    }
+
     /// Is there nothing left to read?
     pub(crate) fn is_read(&self) -> bool {
         let files = self.files.as_ref();
@@ -252,6 +280,24 @@ mod tests {
         assert!(!progress.open[1].again);
         progress.carry_out(Order::Cancel, find);
         assert_eq!(progress, Progress::nothing());
+    }
+
+    #[test]
+    fn keys_that_are_too_many_to_store_are_another_pass_after_a_restart_only() {
+        let mut table = OpenTable::new(name("t1"), 1);
+        for number in 0..=REREAD_STORED_MAX {
+            assert!(table.ask_for(vec![number.to_string()], Box::from(number.to_be_bytes())));
+        }
+        assert!(!table.another_pass && table.reread.len() > REREAD_STORED_MAX);
+        let stored = table.to_store();
+        assert!(stored.another_pass && stored.reread.is_empty());
+        table.reread_done([&vec!["0".to_owned()]]);
+        assert_eq!(table.to_store(), table);
+        let asked = (0..).find(|number: &usize| {
+            !table.ask_for(vec![number.to_string()], Box::from(number.to_be_bytes()))
+        });
+        assert_eq!(asked, Some(REREAD_MAX));
+        assert!(table.another_pass && table.reread.is_empty());
     }
 
     #[test]

@@ -175,8 +175,11 @@ impl Reader {
                 if !plan.schema.has_key() {
                     return Err(failure::lost_its_key(&work.table));
                 }
-                let may_split =
-                    matches!(&work.what, What::Range { range, .. } if range.half().is_some());
+                let may_split = match &work.what {
+                    What::Range { range, .. } => range.half().is_some(),
+                    What::Keys(keys) => keys.len() > 1,
+                    What::Files | What::Nothing => false,
+                };
                 let copied = copy(&mut connection, &plan, work, &file_name, may_split).await?;
                 let Some(rows) = copied else { return Ok(Outcome::TooLarge) };
                 (Some(Arc::clone(&plan.schema)), rows)

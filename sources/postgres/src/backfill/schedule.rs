@@ -10,6 +10,7 @@ use crate::quote;
 use cdc_core::TableId;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Bound,
     sync::Arc,
     time::Duration,
 };
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 /// A table that could not be read is tried again after this.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// So many rows at most are read on their own by one statement.
-const KEYS_AT_ONCE_MAX: usize = 200;
+const KEYS_AT_ONCE_MAX: usize = 1000;
 
 /// What a reader is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +81,24 @@ pub(crate) struct Schedule {
     paused: bool,
     /// Tables that are not read yet, and why.
     held: BTreeMap<u32, String>,
+    /// How rows are read on their own, by table.
+    keys: BTreeMap<u32, AtKeys>,
+}
+
+/// Where reading rows on their own is.
+#[derive(Debug)]
+struct AtKeys {
+    /// So many are read at a time.
+    at_once: usize,
+    /// The last one that somebody was sent for. Those behind it come next, so that rows that are asked
+    /// for again and again hold up no others.
+    last: Vec<String>,
+}
+
+impl Default for AtKeys {
+    fn default() -> Self {
+        Self { at_once: KEYS_AT_ONCE_MAX, last: Vec::new() }
+    }
 }
 
 impl Schedule {
@@ -102,6 +121,7 @@ impl Schedule {
             failed: BTreeMap::new(),
             paused: false,
             held: BTreeMap::new(),
+            keys: BTreeMap::new(),
         }
     }
 
@@ -139,6 +159,11 @@ impl Schedule {
         };
         let number = self.next;
         self.next += 1;
+        if let What::Keys(keys) = &what
+            && let Some((last, _)) = keys.last()
+        {
+            self.keys.entry(oid).or_default().last.clone_from(last);
+        }
         let taken = Taken { oid, what: what.clone(), floor: self.newest.clone() };
         self.taken.insert(number, taken);
         Some(Work { number, table, oid, condition, what })
@@ -185,10 +210,7 @@ impl Schedule {
         }
         let at_keys = taken().any(|taken| matches!(taken.what, What::Keys(_)));
         if !open.reread.is_empty() && !at_keys {
-            let keys = open.reread.iter().take(KEYS_AT_ONCE_MAX);
-            return Some(What::Keys(
-                keys.map(|(text, asked)| (text.clone(), asked.clone())).collect(),
-            ));
+            return Some(What::Keys(self.next_keys(open)));
         }
         let free = |file: &File| {
             let mut left = file.left.clone();
@@ -203,6 +225,15 @@ impl Schedule {
             Some(What::Range { file: file.oid, number: file.number, range })
         };
         files.iter().find_map(free)
+    }
+
+    fn next_keys(&self, open: &OpenTable) -> Vec<(Vec<String>, Key)> {
+        let first = AtKeys::default();
+        let AtKeys { at_once, last } = self.keys.get(&open.oid).unwrap_or(&first);
+        let behind = open.reread.range::<Vec<String>, _>((Bound::Excluded(last), Bound::Unbounded));
+        let before = open.reread.range::<Vec<String>, _>(..=last);
+        let keys = behind.chain(before).take(*at_once);
+        keys.map(|(text, key)| (text.clone(), key.clone())).collect()
     }
 
     /// A snapshot of the server was taken for a piece of work.
@@ -290,11 +321,19 @@ impl Schedule {
         self.taken.remove(&number);
     }
 
-    /// A range holds more than is read at a time: smaller ones from now on. `false` for one row.
+    /// A piece of work is more than is read at a time: smaller ones from now on. `false` for one row.
     pub(crate) fn shrink(&mut self, number: u64) -> bool {
-        let Some(taken) = self.taken.get_mut(&number) else { return false };
-        let (oid, What::Range { file, range, .. }) = (taken.oid, &mut taken.what) else {
-            return false;
+        let Some(taken) = self.taken.get(&number) else { return false };
+        let oid = taken.oid;
+        let (file, range) = match &taken.what {
+            What::Range { file, range, .. } => (file, range),
+            What::Keys(keys) => {
+                let at_once = (keys.len() / 2).max(1);
+                self.taken.remove(&number);
+                self.keys.entry(oid).or_default().at_once = at_once;
+                return true;
+            }
+            What::Files | What::Nothing => return false,
         };
         let (file, Some(half)) = (*file, range.half()) else { return false };
         self.taken.remove(&number);
@@ -581,6 +620,34 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_are_asked_for_again_hold_up_no_others() {
+        let mut schedule = Schedule::new(Progress::default(), [(name(0), 0)]);
+        let now = Instant::now();
+        let work = schedule.take(now).unwrap();
+        let rows = 3 * KEYS_AT_ONCE_MAX;
+        for row in 0..rows {
+            assert!(schedule.ask_for(0, vec![format!("{row:05}")], key(0)));
+        }
+        assert!(!schedule.found(&work, Vec::new()));
+        schedule.finish(work.number, 0);
+        let mut read = BTreeSet::new();
+        for _ in 0..3 {
+            let work = schedule.take(now).unwrap();
+            let What::Keys(keys) = &work.what else { panic!("{work:?}") };
+            read.extend(keys.iter().map(|(text, _)| text.clone()));
+            // All of them were changed meanwhile.
+            schedule.keep_asking(work.number, |_| true);
+            schedule.finish(work.number, 0);
+        }
+        assert_eq!(read.len(), rows);
+        // Large rows are read fewer at a time.
+        let work = schedule.take(now).unwrap();
+        assert!(schedule.shrink(work.number));
+        let What::Keys(keys) = schedule.take(now).unwrap().what else { panic!("no keys") };
+        assert_eq!(keys.len(), KEYS_AT_ONCE_MAX / 2);
+    }
+
+    #[test]
     fn a_table_that_is_held_lets_the_others_go_on() {
         let tables = [(name(0), 0), (name(1), 1)];
         let mut schedule = Schedule::new(Progress::default(), tables);
@@ -622,7 +689,8 @@ mod tests {
         let now = Instant::now();
         let work = schedule.take(now).unwrap();
         assert!(schedule.found(&work, files(0, 5)));
-        let asked = (0..10_000).all(|number| schedule.ask_for(0, vec![number.to_string()], key(1)));
+        let asked =
+            (0..100_000).all(|number| schedule.ask_for(0, vec![number.to_string()], key(1)));
         assert!(!asked);
         let mut passes = 0;
         while let Some(work) = schedule.take(now) {

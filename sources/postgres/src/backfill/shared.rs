@@ -2,7 +2,7 @@
 
 use super::{
     chunk::Chunk,
-    progress::{File, Progress},
+    progress::File,
     schedule::{Finished, Schedule, Work},
     table::{Planner, TablePlan},
     visibility::Visibility,
@@ -159,13 +159,10 @@ impl Shared {
     }
 
     /// The rows of a piece of work have been handed over.
-    pub(super) fn finish(&self, number: u64, rows: u64) -> (Option<Finished>, Progress) {
-        let mut schedule = self.schedule();
-        let finished = schedule.finish(number, rows);
-        let progress = schedule.progress().clone();
-        drop(schedule);
+    pub(super) fn finish(&self, number: u64, rows: u64) -> Option<Finished> {
+        let finished = self.schedule().finish(number, rows);
         self.work.notify_waiters();
-        (finished, progress)
+        finished
     }
 
     /// The stream has announced a table: it may look different now.

@@ -82,10 +82,10 @@ impl TablePlan {
                 format!("ONLY {file_name}"),
                 Some(format!("ctid >= '{from}'::tid AND ctid < '{to}'::tid")),
             ),
-            What::Keys(keys) => {
-                let keys: Vec<String> = keys.iter().map(|(key, _)| self.equals(key)).collect();
-                (quote::table(&self.schema.table), Some(format!("({})", keys.join(" OR "))))
-            }
+            What::Keys(keys) => (
+                quote::table(&self.schema.table),
+                Some(self.among(keys.iter().map(|(key, _)| key))),
+            ),
         };
         let also = self.filter.iter().chain(&work.condition).map(|condition| bracketed(condition));
         let conditions: Vec<String> = rows.into_iter().chain(also).collect();
@@ -97,7 +97,18 @@ impl TablePlan {
         Some(format!("COPY (SELECT {columns} FROM {from}{conditions}) TO STDOUT (FORMAT binary)"))
     }
 
-    /// The condition that a row has this key.
+    /// The condition that a row has one of these keys.
+    fn among<'k>(&self, keys: impl Iterator<Item = &'k Vec<String>>) -> String {
+        let mut columns = self.schema.key_columns();
+        if let (Some(only), None) = (columns.next(), columns.next()) {
+            let values: Vec<String> = keys.flatten().map(|text| quote::literal(text)).collect();
+            return format!("{} IN ({})", quote::identifier(&only.name), values.join(", "));
+        }
+        let keys: Vec<String> = keys.map(|key| self.equals(key)).collect();
+        format!("({})", keys.join(" OR "))
+    }
+
+    /// The condition that a row has this key, of several columns.
     fn equals(&self, key: &[String]) -> String {
         let columns = self.schema.key_columns().zip(key).map(|(column, text)| {
             format!("{} = {}", quote::identifier(&column.name), quote::literal(text))

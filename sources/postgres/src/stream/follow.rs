@@ -350,7 +350,7 @@ impl<'a> Follower<'a> {
     }
 
     pub(super) fn resume_at(&self, lsn: Lsn, ordinal: u64) -> bytes::Bytes {
-        let backfill = self.backfill.as_ref().map(|backfill| backfill.progress().clone());
+        let backfill = self.backfill.as_ref().map(Backfill::progress);
         let members = self.reporter.members().known();
         Resume { lsn, ordinal, backfill, members, ..self.resume.clone() }.to_bytes()
     }

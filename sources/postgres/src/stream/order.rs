@@ -37,7 +37,7 @@ impl Follower<'_> {
         }
         let paused = self.resume.paused;
         self.reporter.paused(paused);
-        let progress = self.backfill.as_ref().map(Backfill::progress).cloned();
+        let progress = self.backfill.as_ref().map(Backfill::progress);
         let progress = progress.unwrap_or_else(Progress::nothing);
         // Ended first: two copies must not read at once. What was under way is read again.
         *self.backfill = None;
