@@ -49,9 +49,12 @@ impl Writers {
     }
 
     async fn stop(self) {
+        crate::process::eventually("the writers wrote", async || {
+            self.written.load(Ordering::Relaxed) > 1_020
+        })
+        .await;
         self.stop.store(true, Ordering::Relaxed);
         self.sessions.join_all().await;
-        assert!(self.written.load(Ordering::Relaxed) > 1_020, "the writers wrote");
     }
 }
 
