@@ -240,11 +240,7 @@ impl PostgresSource {
                 hold::start_stream(config, &client, resume.lsn, binary, &ours).await?;
             *self.memory.backend() = backend;
             resume.session = backend;
-            let state = match backfill.is_some() {
-                true => ConnectorState::Snapshotting,
-                false => ConnectorState::Running,
-            };
-            reporter.state(state, true);
+            reporter.streams(backfill.is_some());
             let form = if binary { "binary" } else { "text" };
             reporter.details(BTreeMap::from([("values".to_owned(), form.to_owned())]));
             tracing::info!(from = %resume.lsn, values = form, "stream begins");
@@ -265,9 +261,13 @@ impl PostgresSource {
             };
             match ended {
                 Ended::Stopped => return Ok(()),
-                Ended::NeedsText { from, skip_through: handed_over, recorded: confirmed } => {
+                Ended::NeedsText {
+                    resume: left,
+                    skip_through: handed_over,
+                    recorded: confirmed,
+                } => {
                     binary = false;
-                    resume.lsn = from;
+                    resume = *left;
                     skip_through = handed_over;
                     recorded = confirmed;
                 }

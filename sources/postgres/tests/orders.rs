@@ -3,11 +3,12 @@
 use crate::{
     backfill::{check, copying},
     harness::{PATIENCE, Pipeline, Running, config, database, servers},
+    stream::ODD,
 };
 use cdc_core::{
     Change, Operation, Position, TableId, catalog::SourceConnector, snapshot::SnapshotOrder,
 };
-use cdc_source_postgres::{Config, SnapshotMode};
+use cdc_source_postgres::{Config, Resume, SnapshotMode};
 use std::time::Duration;
 
 const TABLES: &str = "CREATE TABLE t (id int8 PRIMARY KEY, note text, big text);
@@ -160,6 +161,24 @@ async fn a_snapshot_rests_and_goes_on_and_is_given_up() {
     until_copied(&mut running).await;
     running.stop().await.unwrap();
     assert_eq!(snapshot_rows(&pipeline.changes[first..], "t"), 30_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_outlives_a_change_to_text_form() {
+    let server = servers()[0];
+    let (name, client) = database(server, TABLES).await;
+    let never = Config { snapshot_mode: SnapshotMode::Never, ..config(server, &name) };
+    let mut pipeline = Pipeline::provisioned(never).await;
+    let mut running = pipeline.start().await;
+    running.until_current().await;
+    order(running.pipeline, &SnapshotOrder::Pause).await.unwrap();
+    running.until_current().await;
+    let odd = format!("{ODD}; ALTER TABLE t ADD o odd; INSERT INTO t (id) VALUES (-1)");
+    client.batch_execute(&odd).await.unwrap();
+    running.until_changes(1).await;
+    assert_eq!(running.status.borrow().details["values"], "text");
+    running.stop().await.unwrap();
+    assert!(Resume::from_bytes(pipeline.resume.as_ref().unwrap()).unwrap().paused);
 }
 
 #[tokio::test(flavor = "multi_thread")]

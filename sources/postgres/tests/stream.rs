@@ -259,15 +259,18 @@ async fn a_changed_table_and_a_table_that_joins_are_followed() {
     }
 }
 
+/// A type that the server sends in a binary form that nobody knows.
+pub(crate) const ODD: &str = "CREATE TYPE odd;
+    CREATE FUNCTION odd_in(cstring) RETURNS odd LANGUAGE internal IMMUTABLE STRICT AS 'textin';
+    CREATE FUNCTION odd_out(odd) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
+    CREATE FUNCTION odd_send(odd) RETURNS bytea LANGUAGE internal IMMUTABLE STRICT AS 'pg_ndistinct_send';
+    CREATE TYPE odd (INPUT = odd_in, OUTPUT = odd_out, SEND = odd_send, STORAGE = extended)";
+
 #[tokio::test]
 async fn a_type_without_a_known_binary_form_turns_the_stream_to_text() {
     for server in servers() {
-        let ddl = "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TYPE odd;
-            CREATE FUNCTION odd_in(cstring) RETURNS odd LANGUAGE internal IMMUTABLE STRICT AS 'textin';
-            CREATE FUNCTION odd_out(odd) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
-            CREATE FUNCTION odd_send(odd) RETURNS bytea LANGUAGE internal IMMUTABLE STRICT AS 'pg_ndistinct_send';
-            CREATE TYPE odd (INPUT = odd_in, OUTPUT = odd_out, SEND = odd_send, STORAGE = extended)";
-        let (name, client) = database(server, ddl).await;
+        let ddl = format!("CREATE TABLE t (id int PRIMARY KEY, v text); {ODD}");
+        let (name, client) = database(server, &ddl).await;
         let base = config(server, &name);
         let mut pipeline = Pipeline::provisioned(base.clone()).await;
         let mut running = pipeline.start().await;

@@ -51,8 +51,8 @@ pub(crate) enum Ended {
     Stopped,
     /// A table came along whose rows cannot be read in binary form: go on in text form.
     NeedsText {
-        /// Where the stream goes on.
-        from: Lsn,
+        /// Where the stream goes on, and what it remembers.
+        resume: Box<Resume>,
         /// Changes up to here were handed over.
         skip_through: Position,
         /// What was confirmed so far.
@@ -265,7 +265,7 @@ impl<'a> Follower<'a> {
             return Ok(step);
         }
         Ok(Step::Break(Ended::NeedsText {
-            from: self.gathered.restart(),
+            resume: Box::new(Resume { lsn: self.gathered.restart(), ..self.resume.clone() }),
             skip_through: self.handed_over,
             recorded: self.confirmed.flushed(),
         }))

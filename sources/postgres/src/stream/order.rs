@@ -9,7 +9,7 @@ use crate::{
     order::{self, Order},
     protocol::Commit,
 };
-use cdc_core::{Result, status::ConnectorState};
+use cdc_core::Result;
 
 impl Follower<'_> {
     /// Notes an order that is in the transaction at hand.
@@ -43,11 +43,7 @@ impl Follower<'_> {
         *self.backfill = None;
         *self.backfill = self.copies.carry_out(orders, progress, paused, self.reporter).await?;
         self.reporter.copy_trouble(None);
-        let state = match self.backfill.is_some() {
-            true => ConnectorState::Snapshotting,
-            false => ConnectorState::Running,
-        };
-        self.reporter.state(state, true);
+        self.reporter.streams(self.backfill.is_some());
         self.send_filling(&mut Filling::new(at), true).await
     }
 }

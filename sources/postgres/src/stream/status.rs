@@ -52,6 +52,12 @@ impl<'a> Reporter<'a> {
         });
     }
 
+    /// The stream flows; are tables copied beside it?
+    pub(crate) fn streams(&self, copying: bool) {
+        let state = if copying { ConnectorState::Snapshotting } else { ConnectorState::Running };
+        self.state(state, true);
+    }
+
     pub(crate) fn details(&self, details: BTreeMap<String, String>) {
         self.context.status.send_modify(|status| status.details.extend(details));
     }
