@@ -228,6 +228,13 @@ impl Running<'_> {
     }
 }
 
+/// Waits until no session reads from the slot any more.
+pub(crate) async fn slot_is_free(client: &Client, slot: &str) {
+    let free =
+        format!("SELECT active_pid IS NULL FROM pg_replication_slots WHERE slot_name = '{slot}'");
+    eventually(client, &free).await;
+}
+
 /// Waits until a query that gives one boolean says yes.
 pub(crate) async fn eventually(client: &Client, query: &str) {
     let wait = async {

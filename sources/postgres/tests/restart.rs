@@ -1,7 +1,7 @@
 //! What survives a crash of this side, of the server, or of the slot.
 
 use crate::{
-    harness::{Pipeline, config, database, eventually, servers},
+    harness::{Pipeline, config, database, eventually, servers, slot_is_free},
     proxy::Proxy,
 };
 use cdc_core::{Retry, Value, catalog::SourceConnector};
@@ -132,11 +132,7 @@ async fn a_slot_that_is_gone_or_made_anew_is_never_glossed_over() {
         client.batch_execute("INSERT INTO t VALUES (1)").await.unwrap();
         running.until_changes(1).await;
         running.stop().await.unwrap();
-        let free = format!(
-            "SELECT active_pid IS NULL FROM pg_replication_slots WHERE slot_name = '{}'",
-            base.slot_name
-        );
-        eventually(&client, &free).await;
+        slot_is_free(&client, &base.slot_name).await;
         let drop = "SELECT pg_drop_replication_slot($1::text::name)";
         client.query_one(drop, &[&base.slot_name]).await.unwrap();
         client.batch_execute("INSERT INTO t VALUES (2)").await.unwrap();
@@ -217,6 +213,8 @@ async fn a_stranger_that_reads_from_the_slot_is_never_ended() {
         running.until_changes(1).await;
         running.stop().await.unwrap();
 
+        // The session that ended holds the slot until its server process has gone.
+        slot_is_free(&client, &base.slot_name).await;
         // Another process with the same slot, and so with the same name of its sessions.
         let mut stranger = Pipeline::new(Connector::new(base.clone()).unwrap());
         let mut strange = stranger.start().await;
