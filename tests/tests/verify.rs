@@ -456,3 +456,46 @@ async fn a_table_whose_changes_are_set_aside_differs_and_says_why() {
         .await;
     running.stop().await.exits_with(0);
 }
+
+#[tokio::test]
+async fn rows_that_differ_are_repaired_and_those_that_are_gone_arrive_as_deletes() {
+    let Some(server) = any_server() else { return };
+    let scene = Scene::on(server).await.with_replica(server).with_file();
+    let tables = TABLES.replace(
+        "CREATE TABLE bare (v text, n int)",
+        "CREATE TABLE bare (v text, n int, i serial PRIMARY KEY)",
+    );
+    scene.source.batch_execute(&tables).await.unwrap();
+    let mut running = scene.start();
+    running.follows().await;
+    compare::eventually_equal(&scene.source, &scene.target, &NAMES).await;
+    let damage = "
+        DELETE FROM couples WHERE n % 3 = 0;
+        INSERT INTO couples SELECT -n, 'extra', 'v', n FROM generate_series(1, 700) AS n;
+        UPDATE names SET v = 'other' WHERE name = 'Łódź, \"ul.\"';
+        INSERT INTO names VALUES ('it''s not there', 'v'), ('\\', 'v');
+        DELETE FROM whole WHERE id = 50;
+        INSERT INTO bare VALUES ('extra', 1, 100000)";
+    scene.target.batch_execute(damage).await.unwrap();
+    let load = "UPDATE couples SET n = n + 1 WHERE a = 4; UPDATE whole SET id = 1000 WHERE id = 50";
+    scene.source.batch_execute(load).await.unwrap();
+    scene.cdc(&["verify"]).await.exits_with(3);
+    let told = std::fs::read_to_string(scene.file()).unwrap().len();
+    let ended = scene.cdc(&["verify", "--repair", "--json"]).await.exits_with(0);
+    assert_eq!(ended.json()["verdict"], "equal", "{}", ended.said());
+    compare::eventually_equal(&scene.source, &scene.target, &NAMES).await;
+    // What was never in the source is told to every sink, and nothing else is deleted or emptied.
+    let text = std::fs::read_to_string(scene.file()).unwrap();
+    let with = |op: &str| text[told..].lines().filter(|line| line.contains(op)).count();
+    assert_eq!([with(r#""op":"d""#), with(r#""op":"t""#)], [700 + 2 + 1, 0], "{}", &text[told..]);
+    scene.cdc(&["verify", "--repair"]).await.exits_with(0).mentions(&["sink replica: equal"]);
+    scene.cdc(&["snapshot", "--pause"]).await.exits_with(0);
+    scene.target.batch_execute("DELETE FROM whole WHERE id < 10").await.unwrap();
+    let ended = scene.cdc(&["verify", "--repair", "--wait-seconds", "2"]).await.exits_with(1);
+    assert!(ended.said().contains("CDC-0132"), "{}", ended.said());
+    // What was ordered outlives the process.
+    running.stop().await.exits_with(0);
+    scene.cdc(&["snapshot", "--resume"]).await.exits_with(0);
+    scene.run_until_current().await.exits_with(0);
+    compare::eventually_equal(&scene.source, &scene.target, &NAMES).await;
+}

@@ -36,6 +36,11 @@ pub trait SinkConnector: Send + Sync + 'static {
     /// Opens a session. Called anew after every failure.
     async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>>;
 
+    /// Can the rows that the sink keeps be compared with those of the source?
+    fn compares(&self) -> bool {
+        false
+    }
+
     /// Opens a reader of the rows that the sink keeps; `None` when it keeps none that could be compared
     /// with those of the source.
     async fn rows(
@@ -90,6 +95,11 @@ pub trait SourceConnector: Send + Sync + 'static {
         _resume: &[u8],
     ) -> Result<Option<Vec<TableId>>> {
         Ok(None)
+    }
+
+    /// Can the captured rows be compared with replicas?
+    fn compares(&self) -> bool {
+        false
     }
 
     /// Opens a reader of the captured rows; `None` when this source cannot be compared with replicas.

@@ -72,6 +72,18 @@ impl Change {
     }
 }
 
+/// How much of everything up to a place is handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Complete {
+    /// Not every row: the first copy of a table is under way.
+    No,
+    /// Every row. Rows that are gone from the source may not have been told of
+    /// ([`comparison_due`](crate::status::SourceStatus::comparison_due)).
+    Rows,
+    /// All of it.
+    Yes,
+}
+
 /// Changes in commit order. A batch without changes is a heartbeat: `end` moved, nothing changed.
 #[derive(Clone, Debug)]
 pub struct ChangeBatch {
@@ -83,7 +95,6 @@ pub struct ChangeBatch {
     pub resume: Bytes,
     /// Bytes that the batch holds in memory, for budgets.
     pub size_bytes: usize,
-    /// Do this batch and those before it hold everything up to `end`? Not while the first copy of a
-    /// table is under way.
-    pub complete: bool,
+    /// Do this batch and those before it hold everything up to `end`?
+    pub complete: Complete,
 }

@@ -26,7 +26,7 @@ pub mod transport;
 pub mod value;
 pub mod verify;
 
-pub use change::{Change, ChangeBatch, Operation, Transaction};
+pub use change::{Change, ChangeBatch, Complete, Operation, Transaction};
 pub use checkpoint::{Checkpoint, Place};
 pub use error::{Error, Origin, Result, Retry};
 pub use finding::Finding;

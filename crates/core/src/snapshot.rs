@@ -1,6 +1,10 @@
 //! What an operator asks of snapshots while a pipeline runs.
 
+use crate::TableId;
 use serde::{Deserialize, Serialize};
+
+/// Rows that one order may name.
+pub const ROWS_MAX: usize = 10_000;
 
 /// An order about snapshots. The source carries it out, now or when it runs next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +18,17 @@ pub enum SnapshotOrder {
         #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
         condition: Option<String>,
     },
+    /// Read single rows of a table once more. What is there is delivered as a row of a snapshot, and what
+    /// is not there as a delete.
+    Rows {
+        /// The table.
+        table: TableId,
+        /// The printed values of the key's columns, at most [`ROWS_MAX`] keys.
+        keys: Vec<Vec<String>>,
+    },
+    /// Destinations were compared with the source, and are equal to it: the source stops asking for it
+    /// ([`comparison_due`](crate::status::SourceStatus::comparison_due)).
+    Compared,
     /// Read no rows until told to go on; changes flow meanwhile.
     Pause,
     /// Go on after a pause.

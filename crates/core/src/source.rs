@@ -17,6 +17,10 @@ pub struct SourceContext {
     pub durable: watch::Receiver<Option<Position>>,
     /// Where the source says what it is doing.
     pub status: watch::Sender<SourceStatus>,
+    /// Will destinations that hold rows be compared with the source when
+    /// [`comparison_due`](SourceStatus::comparison_due) asks for it? Then they need not be emptied before
+    /// all rows are read once more.
+    pub compares: bool,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
     /// Asks the source to return.

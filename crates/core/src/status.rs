@@ -44,6 +44,9 @@ pub struct SourceStatus {
     pub retained_bytes: Option<u64>,
     /// How the database's promise to keep that log stands, where it can be taken back.
     pub slot: Option<SlotStatus>,
+    /// All rows were read once more, and destinations may hold rows that are gone from the source: they
+    /// have to be compared.
+    pub comparison_due: bool,
     /// Connector's own facts for people: slot name, server version.
     pub details: BTreeMap<String, String>,
     /// Something an operator should see: a slot about to be lost.

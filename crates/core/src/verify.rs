@@ -106,7 +106,7 @@ pub struct Cells {
 /// [`end`](Self::end) everything is seen as it was at the begin. Writes nothing. A reader that failed
 /// or was dropped half way cannot be used again.
 #[async_trait]
-pub trait Rows: Send {
+pub trait Rows: Send + Sync {
     /// The hash of a known text; `None` where this side does not have the method.
     async fn probe(&mut self, method: Method) -> Result<Option<i64>>;
 

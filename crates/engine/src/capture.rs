@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use cdc_core::{
-    Error, Offset, Origin, Position, Result, Retry, SourceContext, TopicPartition,
+    Complete, Error, Offset, Origin, Position, Result, Retry, SourceContext, TopicPartition,
     channel::{BatchReceiver, BudgetedBatch, batch_channel},
     status::{ConnectorState, Problem, SourceStatus},
     store::CaptureProgress,
@@ -128,6 +128,7 @@ impl Session<'_> {
         let (durable, durable_seen) = watch::channel(progress.as_ref().map(|p| p.position));
         let (status, status_seen) = watch::channel(SourceStatus::default());
         let context = SourceContext {
+            compares: crate::repair::compares(spec),
             resume: progress.map(|p| p.resume),
             out,
             durable: durable_seen,
@@ -186,7 +187,7 @@ struct Accepted {
     newest: Option<Position>,
     resume: Bytes,
     changes: u64,
-    complete: bool,
+    complete: Complete,
     receipts: Vec<(TopicPartition, AppendReceipt)>,
     _permit: OwnedSemaphorePermit,
 }
@@ -196,7 +197,7 @@ struct Durable {
     progress: CaptureProgress,
     newest: Option<Position>,
     changes: u64,
-    complete: bool,
+    complete: Complete,
     ends: Vec<(TopicPartition, Offset)>,
 }
 
@@ -263,7 +264,7 @@ impl Forward<'_> {
 
     async fn note(&mut self, durable: Durable) -> Result<()> {
         metrics::counter!("cdc_changes_captured_total").increment(durable.changes);
-        if durable.complete {
+        if durable.complete == Complete::Yes {
             self.shared.currency.captured(durable.progress.position);
         }
         *self.moved |= durable.changes > 0;
@@ -273,7 +274,7 @@ impl Forward<'_> {
                 log.end_offset = end.0;
             }
             log.newest_position = log.newest_position.max(durable.newest);
-            if durable.complete {
+            if durable.complete != Complete::No {
                 log.captured_position = Some(durable.progress.position);
             }
         });

@@ -86,6 +86,17 @@ pub(crate) fn not_findable(table: &TableId) -> Error {
     ))
 }
 
+/// All rows were read once more, and nobody knows yet what else the replica holds.
+pub(crate) fn not_compared(table: &cdc_core::TableId, why: &str) -> Error {
+    Error::new(
+        "CDC-4011",
+        Origin::Internal,
+        Retry::Backoff,
+        format!("{table} could not be compared with its source after all rows were read once more: {why}"),
+    )
+    .with_remedy("cdc verify shows what is in the way; the comparison is tried again by itself")
+}
+
 /// Nothing can be ordered of a pipeline that has not begun.
 pub(crate) fn nothing_captured() -> Error {
     Error::new(

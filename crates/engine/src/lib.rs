@@ -21,6 +21,7 @@ mod intake;
 mod pipeline;
 mod readers;
 mod refill;
+mod repair;
 mod resume;
 mod route;
 mod snapshot;
@@ -30,6 +31,7 @@ mod supervise;
 pub mod verify;
 
 pub use pipeline::run;
+pub use repair::orders;
 pub use snapshot::order_snapshot;
 pub use spec::{OnRejected, PipelineSpec, SinkSpec, Until};
 pub use status::{PipelineStatus, TransportStatus};

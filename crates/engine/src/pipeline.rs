@@ -2,10 +2,11 @@
 
 use crate::{
     PipelineSpec, PipelineStatus, Until, capture, currency::Currency, deliver,
-    deliver::release::Release, epoch::Epoch,
+    deliver::release::Release, epoch::Epoch, repair,
 };
 use cdc_core::{
     Result,
+    catalog::SinkContext,
     status::{ConnectorState, SinkStatus, SourceStatus},
     transport::Condition,
 };
@@ -32,6 +33,28 @@ impl Shared {
 
     pub(crate) fn update_sink(&self, index: usize, change: impl FnOnce(&mut SinkStatus)) {
         self.status.send_modify(|status| status.sinks.get_mut(index).map_or((), change));
+    }
+
+    /// What the pipeline says about itself now.
+    pub(crate) fn status(&self) -> PipelineStatus {
+        self.status.borrow().clone()
+    }
+
+    /// Waits until what the pipeline says about itself is so.
+    pub(crate) async fn status_with(&self, is_so: impl FnMut(&PipelineStatus) -> bool) {
+        // This holds the sender, so that it does not go away.
+        drop(self.status.subscribe().wait_for(is_so).await);
+    }
+
+    /// What a sink is told when it is opened.
+    pub(crate) fn sink_context(&self, sink: &crate::SinkSpec) -> SinkContext {
+        SinkContext {
+            pipeline_id: self.spec.pipeline_id.clone(),
+            sink_id: sink.sink_id.clone(),
+            topic_prefix: self.spec.topic_prefix.clone(),
+            database: self.spec.database.clone(),
+            memory_bytes: self.sink_bytes() / 2,
+        }
     }
 
     /// The most bytes of log records that one reader asks for at a time.
@@ -89,6 +112,9 @@ pub async fn run(
     }
     let mut rest = JoinSet::new();
     rest.spawn(capture::supervise(Arc::clone(&shared), stop.clone()));
+    if repair::compares(&shared.spec) {
+        rest.spawn(repair::supervise(Arc::clone(&shared), stop.clone()));
+    }
     rest.spawn(follow_transport(Arc::clone(&shared), stop.clone()));
     let outcome = wait(&shared, &mut sinks, &mut rest, &stop).await;
     shared.update(|status| {

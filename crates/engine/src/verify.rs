@@ -123,6 +123,7 @@ impl Verification<'_> {
         told: &mut (impl FnMut(Stage) + Send),
     ) -> Result<()> {
         if let Some(why) = &table.left_out {
+            report.left_out = true;
             report.not_compared(why.clone());
             return Ok(());
         }

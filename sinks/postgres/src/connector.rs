@@ -45,6 +45,10 @@ impl SinkConnector for Connector {
         })
     }
 
+    fn compares(&self) -> bool {
+        self.config.mode() == Mode::Replica
+    }
+
     async fn rows(
         &self,
         context: &SinkContext,

@@ -20,6 +20,7 @@ mod progress;
 mod reader;
 mod schedule;
 mod shared;
+mod single;
 mod table;
 mod tid;
 mod touched;
@@ -29,6 +30,7 @@ mod visibility;
 pub use progress::Progress;
 pub(crate) use reader::WATERMARK;
 pub(crate) use schedule::Finished;
+pub(crate) use single::keys;
 
 use crate::{
     config::Config,
@@ -97,8 +99,8 @@ pub(crate) struct Backfill {
 
 /// What goes out at a watermark.
 pub(crate) enum Arrival {
-    /// Rows of a table.
-    Rows { schema: Option<Arc<TableSchema>>, rows: Vec<Row> },
+    /// Rows of a table, and keys of rows that are not there.
+    Rows { schema: Option<Arc<TableSchema>>, rows: Vec<Row>, absent: Vec<Row> },
     /// Word that these tables are empty now.
     Emptied(Vec<Arc<TableSchema>>),
 }
@@ -314,34 +316,45 @@ impl Backfill {
             return Some(Arrival::Emptied(std::mem::take(&mut self.to_empty)));
         }
         let chunk = self.shared.take(number)?;
-        let Chunk { oid, schema, seen, rows, announced, .. } = chunk;
-        let Some(schema) = schema else {
-            return Some(Arrival::Rows { schema: None, rows: Vec::new() });
+        let Chunk { oid, plan, seen, rows, announced, .. } = chunk;
+        let Some(plan) = plan else {
+            return Some(Arrival::Rows { schema: None, rows: Vec::new(), absent: Vec::new() });
+        };
+        let schema = Arc::clone(&plan.schema);
+        let compared = self.shared.schedule().compared_of(number);
+        let read: BTreeSet<Key> = match compared.is_empty() {
+            true => BTreeSet::new(),
+            false => rows.iter().filter_map(|row| key_of(&schema.key, row)).collect(),
         };
         // The stream may have gone on to another shape of the table while the chunk was read.
         let streamed = newest(&schema.table).filter(|_| announced != self.shared.announced(oid));
         let outdated = streamed.is_some_and(|streamed| streamed != schema);
-        let rows = match self.touched.verdict(oid, &seen) {
-            Verdict::AllBut(changed) if !outdated && changed.is_empty() => rows,
+        let gone = |touched: &dyn Fn(&Key) -> bool| {
+            single::absent(&schema, &plan.decoder, &compared, &read, touched)
+        };
+        let (rows, absent) = match self.touched.verdict(oid, &seen) {
+            Verdict::AllBut(changed) if !outdated && changed.is_empty() => (rows, gone(&|_| false)),
             Verdict::AllBut(changed) if !outdated => {
+                let absent = gone(&|key| changed.contains(key));
                 let (rows, again) = part(&schema, rows, &changed);
                 let keys = again.rows;
                 let again = |key: &Key| {
                     keys.contains(key) || (changed.contains(key) && !again.read.contains(key))
                 };
                 self.shared.schedule().keep_asking(number, again);
-                rows
+                (rows, absent)
             }
             Verdict::AllBut(_) | Verdict::Stale => {
                 self.shared.give_back(number);
                 return None;
             }
         };
-        let done = self.shared.schedule().keys_of(number);
         if let Some(asked) = self.asked.get_mut(&oid) {
-            asked.retain(|key, _| !done.contains(key));
+            for (_, key) in self.shared.schedule().keys_of(number) {
+                asked.remove(key);
+            }
         }
-        Some(Arrival::Rows { schema: Some(schema), rows })
+        Some(Arrival::Rows { schema: Some(schema), rows, absent })
     }
 
     /// The rows of a piece of work, so many, have gone out.

@@ -83,6 +83,10 @@ impl SourceConnector for Connector {
         Box::pin(taken).await.map(Some)
     }
 
+    fn compares(&self) -> bool {
+        true
+    }
+
     async fn rows(&self, limits: ReadLimits) -> Result<Option<Box<dyn SourceRows>>> {
         let (config, selection) = (Arc::clone(&self.config), Arc::clone(&self.selection));
         Ok(Some(Box::new(TableRows::open(config, selection, limits).await?)))

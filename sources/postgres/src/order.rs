@@ -20,12 +20,36 @@ pub(crate) const PREFIX: &str = "cdc.snapshot";
 pub(crate) enum Order {
     /// Read these tables once more, or those of their rows that meet a condition.
     Begin { tables: Vec<TableId>, condition: Option<String> },
+    /// Read the rows under these keys once more, and tell which are not there.
+    Rows { table: TableId, keys: Vec<Vec<String>> },
+    /// Destinations are equal to the source.
+    Compared,
     /// Read no rows.
     Pause,
     /// Go on reading.
     Resume,
     /// Give up what was ordered.
     Cancel,
+}
+
+/// Without conditions and keys, which hold values of rows.
+impl std::fmt::Display for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Begin { tables, condition } => {
+                let part = if condition.is_some() { "a part of " } else { "" };
+                let tables: Vec<String> = tables.iter().map(ToString::to_string).collect();
+                write!(f, "read {part}{} once more", tables.join(", "))
+            }
+            Self::Rows { table, keys } => {
+                write!(f, "read {} rows of {table} once more", keys.len())
+            }
+            Self::Compared => f.write_str("destinations are equal to the source"),
+            Self::Pause => f.write_str("read no rows"),
+            Self::Resume => f.write_str("go on reading"),
+            Self::Cancel => f.write_str("give up what was ordered"),
+        }
+    }
 }
 
 /// An order with what tells it from others of the same text.

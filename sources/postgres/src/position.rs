@@ -7,7 +7,7 @@
 
 use crate::{backfill::Progress, error, stream::Members};
 use bytes::Bytes;
-use cdc_core::{Position, Result};
+use cdc_core::{Complete, Position, Result};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -125,6 +125,10 @@ pub struct Resume {
     /// Do snapshots rest until an operator says so?
     #[serde(default, skip_serializing_if = "is_false")]
     pub paused: bool,
+    /// Were all rows read once more, so that destinations may hold rows that are gone from the source, and
+    /// have to be compared?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub comparison_due: bool,
     /// What orders about snapshots are signed with; empty in the state of an older version.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub order_key: String,
@@ -154,6 +158,15 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl Resume {
+    /// How much of everything up to here is handed over, given whether every table is copied.
+    pub(crate) fn complete(&self, copied: bool) -> Complete {
+        match (copied, self.comparison_due) {
+            (false, _) => Complete::No,
+            (true, true) => Complete::Rows,
+            (true, false) => Complete::Yes,
+        }
+    }
+
     /// Changes up to here were handed over, although their transaction is sent again.
     #[must_use]
     pub fn skip_through(&self) -> Position {

@@ -134,12 +134,16 @@ impl PostgresSource {
                     false => None,
                 };
                 let streamed = resume.filter(|resume| resume.phase == Phase::Stream);
-                let ends = [renewed, slot.map(|slot| slot.confirmed), streamed.map(|s| s.lsn)];
+                let passed = streamed.as_ref().map(|streamed| streamed.lsn);
+                let ends = [renewed, slot.map(|slot| slot.confirmed), passed];
+                let keep = streamed.is_some() && context.compares;
+                let state = Resume { comparison_due: keep || state.comparison_due, ..state };
                 let first = FirstCopy {
                     source: self,
                     context,
                     reporter,
                     start_over,
+                    keep,
                     stream_from: ends.into_iter().flatten().max().unwrap_or_default(),
                 };
                 let Some(resume) = first.take(&sql, &mut replication, state).await? else {
@@ -181,6 +185,7 @@ impl PostgresSource {
             backfill: None,
             members: None,
             paused: before.is_some_and(|before| before.paused),
+            comparison_due: before.is_some_and(|before| before.comparison_due),
             order_key: key.unwrap_or_else(order::new_key),
         }
     }
@@ -241,6 +246,7 @@ impl PostgresSource {
             *self.memory.backend() = backend;
             resume.session = backend;
             reporter.streams(backfill.is_some());
+            reporter.comparison_due(resume.comparison_due && backfill.is_none());
             let form = if binary { "binary" } else { "text" };
             reporter.details(BTreeMap::from([("values".to_owned(), form.to_owned())]));
             tracing::info!(from = %resume.lsn, values = form, "stream begins");
@@ -308,7 +314,7 @@ fn warn_of_timeline(resume: Option<&Resume>, system: &System) {
 
 /// Sends a heartbeat; `false` when the pipeline is gone.
 async fn beat(context: &SourceContext, lsn: Lsn, resume: &Resume) -> bool {
-    let complete = resume.backfill.is_none();
+    let complete = resume.complete(resume.backfill.is_none());
     let (end, resume) = (lsn.heartbeat(), resume.to_bytes());
     let batch = ChangeBatch { changes: Vec::new(), end, resume, size_bytes: 0, complete };
     context.out.send(batch).await.is_ok()

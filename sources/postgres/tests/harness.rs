@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use cdc_core::{
-    Change, Position, Result, SourceContext,
+    Change, Complete, Position, Result, SourceContext,
     catalog::SourceConnector,
     channel::{BatchReceiver, batch_channel},
     clock::SystemClock,
@@ -62,6 +62,8 @@ pub(crate) struct Pipeline {
     pub(crate) complete: Position,
     /// The resume bytes that are durable.
     pub(crate) resume: Option<Bytes>,
+    /// Are destinations compared when the source asks for it?
+    pub(crate) compares: bool,
     /// Changes that came again.
     pub(crate) repeated: usize,
 }
@@ -81,6 +83,7 @@ impl Pipeline {
             end: Position::default(),
             complete: Position::default(),
             resume: None,
+            compares: false,
             repeated: 0,
         }
     }
@@ -102,6 +105,7 @@ impl Pipeline {
         let (status, status_seen) = watch::channel(SourceStatus::default());
         let cancel = CancellationToken::new();
         let context = SourceContext {
+            compares: self.compares,
             resume: self.resume.clone(),
             out,
             durable: durable_seen,
@@ -155,7 +159,7 @@ impl Running<'_> {
             pipeline.changes.push(change);
         }
         pipeline.end = pipeline.end.max(batch.end);
-        if batch.complete {
+        if batch.complete == Complete::Yes {
             pipeline.complete = pipeline.complete.max(batch.end);
         }
         pipeline.resume = Some(batch.resume);

@@ -136,6 +136,7 @@ fn context(
     let (status, seen) = watch::channel(SourceStatus::default());
     let (_, durable) = watch::channel(None);
     let context = SourceContext {
+        compares: false,
         resume: None,
         out,
         durable,

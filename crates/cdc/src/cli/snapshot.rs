@@ -51,23 +51,31 @@ impl Args {
 pub(super) async fn run(args: &Args, manner: &Manner) -> Outcome {
     let settings = args.files.load()?;
     let Some(order) = args.order() else { return progress(&settings, manner).await };
-    let path = path(&settings);
-    let (tables, runs) = match reach(&settings.directory)? {
-        Reach::Running(_, remote) => {
-            let body = serde_json::to_value(&order).ok();
-            let answer = remote.call(Method::POST, &path, body.as_ref()).await?;
-            (names(&answer), true)
-        }
-        Reach::Stopped(_lock) => {
-            let store = Store::open(settings.directory.state())?;
-            let tables = cdc_engine::order_snapshot(&*settings.source, &store, &order).await?;
-            (tables.iter().map(ToString::to_string).collect(), false)
-        }
-    };
+    let (tables, runs) = give(&settings, &order).await?;
     if manner.json {
         return say_json(&json!({ "tables": tables, "running": runs }));
     }
     say(told(&order, &tables, runs))
+}
+
+/// Gives an order to the source, through the process that runs the pipeline where one does, and returns
+/// the tables that it is about and whether one does.
+pub(super) async fn give(
+    settings: &Settings,
+    order: &SnapshotOrder,
+) -> Outcome<(Vec<String>, bool)> {
+    match reach(&settings.directory)? {
+        Reach::Running(_, remote) => {
+            let body = serde_json::to_value(order).ok();
+            let answer = remote.call(Method::POST, &path(settings), body.as_ref()).await?;
+            Ok((names(&answer), true))
+        }
+        Reach::Stopped(_lock) => {
+            let store = Store::open(settings.directory.state())?;
+            let tables = cdc_engine::order_snapshot(&*settings.source, &store, order).await?;
+            Ok((tables.iter().map(ToString::to_string).collect(), false))
+        }
+    }
 }
 
 fn path(settings: &Settings) -> String {
@@ -81,7 +89,9 @@ fn names(answer: &Value) -> Vec<String> {
 
 fn told(order: &SnapshotOrder, tables: &[String], runs: bool) -> String {
     let done = match order {
-        SnapshotOrder::Begin { .. } => format!("to be read once more: {}", tables.join(", ")),
+        SnapshotOrder::Begin { .. } | SnapshotOrder::Rows { .. } | SnapshotOrder::Compared => {
+            format!("to be read once more: {}", tables.join(", "))
+        }
         SnapshotOrder::Pause => "snapshots rest until cdc snapshot --resume".to_owned(),
         SnapshotOrder::Resume => "snapshots go on".to_owned(),
         SnapshotOrder::Cancel => "the snapshots that were ordered are given up".to_owned(),

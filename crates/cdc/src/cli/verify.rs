@@ -1,6 +1,7 @@
-//! `cdc verify`: are the replicas equal to the source? Nothing is changed.
+//! `cdc verify`: are the replicas equal to the source? Nothing is changed, unless a repair is asked for.
 
 mod pipeline;
+mod repair;
 mod shown;
 
 use super::Manner;
@@ -10,7 +11,10 @@ use crate::{
     settings::{Files, Settings},
     tables::Filter,
 };
-use cdc_core::verify::{ReadLimits, ReplicaRows};
+use cdc_core::{
+    snapshot::ROWS_MAX,
+    verify::{ReadLimits, ReplicaRows},
+};
 use cdc_engine::verify::{Limits, Report, Verdict, Verification};
 use pipeline::RunningPipeline;
 use serde_json::json;
@@ -29,6 +33,10 @@ pub(super) struct Args {
     /// Only these tables: schema.table, where * and ? match parts of a name
     #[arg(long, value_name = "TABLE")]
     table: Vec<String>,
+    /// Have rows that differ read once more from the source and delivered again, rows that are gone as
+    /// deletes, and compare again until nothing differs
+    #[arg(long)]
+    repair: bool,
     /// Show the beginning of each value of rows that differ
     #[arg(long)]
     show_values: bool,
@@ -52,11 +60,22 @@ pub(super) struct Args {
 impl Args {
     fn limits(&self) -> Limits {
         Limits {
-            wait: Duration::from_secs(self.wait_seconds),
+            wait: self.wait(),
             attempts: self.attempts,
-            listed_max: usize::try_from(self.limit).unwrap_or(usize::MAX),
+            listed_max: match self.repair {
+                true => ROWS_MAX,
+                false => self.listed(),
+            },
             values: self.show_values,
         }
+    }
+
+    fn wait(&self) -> Duration {
+        Duration::from_secs(self.wait_seconds)
+    }
+
+    fn listed(&self) -> usize {
+        usize::try_from(self.limit).unwrap_or(usize::MAX)
     }
 
     fn read_limits(&self) -> ReadLimits {
@@ -70,14 +89,47 @@ impl Args {
 
 pub(super) async fn run(args: &Args, manner: &Manner) -> Outcome {
     let settings = args.files.load()?;
-    let replicas = replicas(args, &settings).await?;
+    let mut reports = compare_all(args, &settings, manner).await?;
+    if args.repair {
+        let mut left = differing(&reports);
+        while repair::repair(&settings, &reports, args.wait()).await? {
+            reports = compare_all(args, &settings, manner).await?;
+            let still = differing(&reports);
+            if still >= left {
+                break;
+            }
+            left = still;
+        }
+    }
+    for table in reports.iter_mut().flat_map(|(_, report)| &mut report.tables) {
+        table.differences.truncate(args.listed());
+    }
+    show(&settings, &reports, manner)
+}
+
+/// Compares every replica that was asked for.
+async fn compare_all(
+    args: &Args,
+    settings: &Settings,
+    manner: &Manner,
+) -> Outcome<Vec<(String, Report)>> {
+    let replicas = replicas(args, settings).await?;
     let mut reports = Vec::with_capacity(replicas.len());
     for (sink_id, replica) in replicas {
-        let mut report = compare(args, &settings, &sink_id, replica, manner).await?;
-        let pipeline = RunningPipeline::new(&settings, &sink_id);
+        let mut report = compare(args, settings, &sink_id, replica, manner).await?;
+        let pipeline = RunningPipeline::new(settings, &sink_id);
         pipeline.explain(&mut report).await;
         reports.push((sink_id, report));
     }
+    Ok(reports)
+}
+
+fn differing(reports: &[(String, Report)]) -> u64 {
+    let tables = reports.iter().flat_map(|(_, report)| &report.tables);
+    tables.map(cdc_engine::verify::TableReport::found).sum()
+}
+
+fn show(settings: &Settings, reports: &[(String, Report)], manner: &Manner) -> Outcome {
     let verdict = reports.iter().map(|(_, report)| report.verdict()).max();
     let verdict = verdict.unwrap_or(Verdict::Equal);
     if manner.json {

@@ -48,13 +48,7 @@ pub(crate) async fn supervise(
     stop: CancellationToken,
 ) -> Result<()> {
     let Some(spec) = shared.spec.sinks.get(index).cloned() else { return Ok(()) };
-    let context = SinkContext {
-        pipeline_id: shared.spec.pipeline_id.clone(),
-        sink_id: spec.sink_id.clone(),
-        topic_prefix: shared.spec.topic_prefix.clone(),
-        database: shared.spec.database.clone(),
-        memory_bytes: shared.sink_bytes() / 2,
-    };
+    let context = shared.sink_context(&spec);
     let seed = shared.spec.seed.wrapping_add(index as u64 + 1);
     let mut restarts = Restarts::new(spec.retry, seed);
     let target = Target { shared, index, spec, context };

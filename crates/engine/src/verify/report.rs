@@ -69,6 +69,9 @@ pub struct TableReport {
     pub table: TableId,
     /// What is known.
     pub verdict: Verdict,
+    /// Are its changes not captured at present?
+    #[serde(skip)]
+    pub left_out: bool,
     /// Why no more is known.
     pub reason: Option<String>,
     /// Rows in the source.
@@ -126,6 +129,7 @@ impl TableReport {
         Self {
             table,
             verdict: Verdict::Equal,
+            left_out: false,
             reason: None,
             rows: 0,
             ranges: 0,

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use cdc_core::{
-    Change, ChangeBatch, Column, DataType, Finding, Operation, Position, Result, Source,
+    Change, ChangeBatch, Column, Complete, DataType, Finding, Operation, Position, Result, Source,
     SourceContext, TableId, TableSchema, Timestamp, Transaction, Value, catalog::CapturedTable,
     catalog::SourceConnector,
 };
@@ -234,7 +234,11 @@ impl Source for ScriptedSource {
                 changes: part,
                 end,
                 resume: Bytes::from(end.commit.to_string()),
-                complete: changes.iter().skip(at).all(|c| c.operation != Operation::Snapshot),
+                complete: match changes.iter().skip(at).all(|c| c.operation != Operation::Snapshot)
+                {
+                    true => Complete::Yes,
+                    false => Complete::No,
+                },
             };
             tokio::select! { biased;
                 () = context.cancel.cancelled() => return Ok(()),
@@ -245,8 +249,13 @@ impl Source for ScriptedSource {
         loop {
             let end = self.history.end();
             let resume = Bytes::from(end.commit.to_string());
-            let heartbeat =
-                ChangeBatch { changes: Vec::new(), end, resume, size_bytes: 0, complete: true };
+            let heartbeat = ChangeBatch {
+                changes: Vec::new(),
+                end,
+                resume,
+                size_bytes: 0,
+                complete: Complete::Yes,
+            };
             if context.out.send(heartbeat).await.is_err() {
                 return Ok(());
             }

@@ -1,7 +1,7 @@
 //! Rows that were read and wait for their place in the stream.
 
-use super::visibility::Visibility;
-use cdc_core::{Row, TableSchema};
+use super::{table::TablePlan, visibility::Visibility};
+use cdc_core::Row;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -11,8 +11,8 @@ pub(crate) struct Chunk {
     /// The piece of work that they were read for.
     pub(crate) number: u64,
     pub(crate) oid: u32,
-    /// `None` where no rows were looked for.
-    pub(crate) schema: Option<Arc<TableSchema>>,
+    /// How they were read; `None` where no rows were looked for.
+    pub(crate) plan: Option<Arc<TablePlan>>,
     pub(crate) seen: Arc<Visibility>,
     pub(crate) rows: Vec<Row>,
     /// How often the stream had announced the table when the work began.

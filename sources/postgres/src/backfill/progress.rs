@@ -3,9 +3,9 @@
 
 use super::{tid::Range, touched::Key};
 use crate::order::Order;
-use cdc_core::TableId;
+use cdc_core::{TableId, snapshot::ROWS_MAX};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// More keys than this are not kept for a table: all of it is read again instead. Some 300 bytes each.
 const REREAD_MAX: usize = 50_000;
@@ -79,8 +79,24 @@ impl Progress {
                     }
                 }
             }
-            Order::Pause | Order::Resume => {}
+            Order::Rows { .. } | Order::Compared | Order::Pause | Order::Resume => {}
             Order::Cancel => self.open.retain(|open| !open.ordered),
+        }
+    }
+
+    /// Has single rows of a table read, and their absence told.
+    pub(crate) fn compare(&mut self, table: TableId, oid: u32, keys: Vec<(Vec<String>, Key)>) {
+        let place = match self.open.iter().position(|open| open.oid == oid) {
+            Some(place) => place,
+            None => {
+                let nothing_else = Some(Vec::new());
+                let known = OpenTable::new(table, oid);
+                self.open.push(OpenTable { ordered: true, files: nothing_else, ..known });
+                self.open.len() - 1
+            }
+        };
+        if let Some(open) = self.open.get_mut(place) {
+            open.compare(keys);
         }
     }
 
@@ -89,8 +105,14 @@ impl Progress {
         let first = self.open.iter().any(|open| open.oid == table.oid && !open.ordered);
         // The first copy of a table brings all of its rows.
         if !first && (begun || self.only_open) {
-            self.open.retain(|open| open.oid != table.oid);
-            self.open.push(OpenTable { ordered: true, ..table });
+            let mut table = OpenTable { ordered: true, ..table };
+            if let Some(place) = self.open.iter().position(|open| open.oid == table.oid) {
+                let earlier = self.open.remove(place);
+                table.compare(
+                    earlier.reread.into_iter().filter(|(text, _)| earlier.compared.contains(text)),
+                );
+            }
+            self.open.push(table);
         }
     }
 }
@@ -121,6 +143,9 @@ pub(crate) struct OpenTable {
     /// Keys of rows that are read on their own, as the server prints them and as the stream knows them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "keys")]
     pub(crate) reread: BTreeMap<Vec<String>, Key>,
+    /// Those of them whose absence has to be told: destinations may hold them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) compared: BTreeSet<Vec<String>>,
     /// Were there more keys than are kept?
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) another_pass: bool,
@@ -157,6 +182,7 @@ impl OpenTable {
             again: false,
             files: None,
             reread: BTreeMap::new(),
+            compared: BTreeSet::new(),
             another_pass: false,
             rows: 0,
             changed: false,
@@ -164,7 +190,7 @@ impl OpenTable {
     }
 
     fn to_store(&self) -> Self {
-        let few = self.reread.len() <= REREAD_STORED_MAX;
+        let few = self.reread.len() <= REREAD_STORED_MAX + self.compared.len();
         Self {
             table: self.table.clone(),
             oid: self.oid,
@@ -172,7 +198,8 @@ impl OpenTable {
             ordered: self.ordered,
             again: self.again,
             files: self.files.clone(),
-            reread: if few { self.reread.clone() } else { BTreeMap::new() },
+            reread: if few { self.reread.clone() } else { self.only_compared() },
+            compared: self.compared.clone(),
             another_pass: self.another_pass || !few,
             rows: self.rows,
             changed: self.changed,
@@ -202,18 +229,37 @@ impl OpenTable {
     /// will be read again.
     pub(crate) fn ask_for(&mut self, text: Vec<String>, key: Key) -> bool {
         self.reread.insert(text, key);
-        let few = self.reread.len() <= REREAD_MAX;
+        let few = self.reread.len() <= REREAD_MAX + self.compared.len();
         if !few {
-            self.reread.clear();
+            self.reread = self.only_compared();
             self.another_pass = true;
         }
         few
+    }
+
+    /// Rows have to be read on their own, and their absence told. What is more than is kept is left to the
+    /// next comparison.
+    fn compare(&mut self, keys: impl IntoIterator<Item = (Vec<String>, Key)>) {
+        for (text, key) in keys {
+            if self.compared.len() >= ROWS_MAX {
+                tracing::warn!(table = %self.table, "more rows were ordered at a time than are kept");
+                return;
+            }
+            self.compared.insert(text.clone());
+            self.reread.insert(text, key);
+        }
+    }
+
+    fn only_compared(&self) -> BTreeMap<Vec<String>, Key> {
+        let keys = self.reread.iter().filter(|(text, _)| self.compared.contains(*text));
+        keys.map(|(text, key)| (text.clone(), key.clone())).collect()
     }
 
     /// Rows need not be read on their own any more.
     pub(crate) fn reread_done<'a>(&mut self, keys: impl IntoIterator<Item = &'a Vec<String>>) {
         for key in keys {
             self.reread.remove(key);
+            self.compared.remove(key);
         }
     }
 

@@ -150,7 +150,7 @@ impl Reader {
         };
         let seen = Arc::new(look.seen);
         self.shared.saw(&seen);
-        let (schema, rows) = match &work.what {
+        let (plan, rows) = match &work.what {
             What::Range { number, .. } if *number != 0 && *number != look.file => {
                 query(&mut connection, "ROLLBACK").await?;
                 self.connection = Some(connection);
@@ -165,8 +165,7 @@ impl Reader {
                         return Ok(Outcome::Sent);
                     }
                 }
-                let plan = self.shared.plan(work.oid, &look.fingerprint).await?;
-                (plan.map(|plan| Arc::clone(&plan.schema)), Vec::new())
+                (self.shared.plan(work.oid, &look.fingerprint).await?, Vec::new())
             }
             What::Range { .. } | What::Keys(_) => {
                 let Some(plan) = self.shared.plan(work.oid, &look.fingerprint).await? else {
@@ -182,12 +181,12 @@ impl Reader {
                 };
                 let copied = copy(&mut connection, &plan, work, &file_name, may_split).await?;
                 let Some(rows) = copied else { return Ok(Outcome::TooLarge) };
-                (Some(Arc::clone(&plan.schema)), rows)
+                (Some(plan), rows)
             }
         };
         query(&mut connection, "COMMIT").await?;
         let number = work.number;
-        let chunk = Chunk { number, oid: work.oid, schema, seen, rows, announced, _permit: permit };
+        let chunk = Chunk { number, oid: work.oid, plan, seen, rows, announced, _permit: permit };
         // It has to be there before its place in the stream comes along.
         self.shared.put(chunk);
         query(&mut connection, &emit(&self.shared.watermark(number))).await?;

@@ -407,11 +407,20 @@ impl Schedule {
     }
 
     /// The keys that a piece of work is about.
-    pub(crate) fn keys_of(&self, number: u64) -> Vec<Key> {
+    pub(crate) fn keys_of(&self, number: u64) -> &[(Vec<String>, Key)] {
         match self.taken.get(&number).map(|taken| &taken.what) {
-            Some(What::Keys(keys)) => keys.iter().map(|(_, key)| key.clone()).collect(),
-            _ => Vec::new(),
+            Some(What::Keys(keys)) => keys,
+            _ => &[],
         }
+    }
+
+    /// Those of them whose absence has to be told.
+    pub(crate) fn compared_of(&self, number: u64) -> Vec<(Vec<String>, Key)> {
+        let oid = self.taken.get(&number).map(|taken| taken.oid);
+        let open = self.progress.open.iter().find(|open| Some(open.oid) == oid);
+        let Some(open) = open.filter(|open| !open.compared.is_empty()) else { return Vec::new() };
+        let keys = self.keys_of(number).iter();
+        keys.filter(|(text, _)| open.compared.contains(text)).cloned().collect()
     }
 
     /// Destinations hold a row that was to be read on its own.

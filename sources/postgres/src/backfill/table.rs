@@ -87,7 +87,12 @@ impl TablePlan {
                 Some(self.among(keys.iter().map(|(key, _)| key))),
             ),
         };
-        let also = self.filter.iter().chain(&work.condition).map(|condition| bracketed(condition));
+        // A row that is read by its key and does not meet the condition of an order is still there.
+        let ordered = match &work.what {
+            What::Keys(_) => &None,
+            What::Files | What::Nothing | What::Range { .. } => &work.condition,
+        };
+        let also = self.filter.iter().chain(ordered).map(|condition| bracketed(condition));
         let conditions: Vec<String> = rows.into_iter().chain(also).collect();
         let conditions = match conditions.is_empty() {
             true => String::new(),

@@ -4,7 +4,7 @@ use super::{Request, Stop};
 use crate::position::{Lsn, snapshot_position};
 use bytes::Bytes;
 use cdc_core::{
-    Change, ChangeBatch, Operation, Row, TableSchema, Transaction, channel::BatchSender,
+    Change, ChangeBatch, Complete, Operation, Row, TableSchema, Transaction, channel::BatchSender,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -97,7 +97,7 @@ impl<'a> Batches<'a> {
         let changes = std::mem::take(&mut self.changes);
         let size_bytes = std::mem::take(&mut self.bytes);
         let resume = self.resume.clone();
-        Some(ChangeBatch { changes, end, resume, size_bytes, complete: false })
+        Some(ChangeBatch { changes, end, resume, size_bytes, complete: Complete::No })
     }
 
     pub(super) async fn send(&mut self, batch: ChangeBatch) -> Result<(), Stop> {

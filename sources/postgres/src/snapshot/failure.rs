@@ -3,7 +3,7 @@
 use super::tuples::TuplesError;
 use crate::config::Config;
 use crate::error::ServerError;
-use cdc_core::{Error, Origin, Retry, TableId};
+use cdc_core::{Error, Origin, Retry, TableId, snapshot::ROWS_MAX};
 use std::time::Duration;
 
 fn operator(code: &'static str, context: String, remedy: String) -> Error {
@@ -138,6 +138,16 @@ pub(crate) fn not_beside(table: &TableId) -> Error {
         format!(
             "ALTER TABLE {name} ADD PRIMARY KEY (…); or name the partitioned table, not its partition"
         ),
+    )
+}
+
+/// Each key of an order is remembered until its row was read.
+pub(crate) fn too_many_rows(count: usize) -> Error {
+    operator(
+        "CDC-1077",
+        format!("an order names {count} rows, and may name {ROWS_MAX}"),
+        "order the rest when these were read, or read the whole table: cdc snapshot --table"
+            .to_owned(),
     )
 }
 

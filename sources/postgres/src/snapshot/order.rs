@@ -12,7 +12,10 @@ use crate::{
     server,
     source::{may_mark, publishes_via_root},
 };
-use cdc_core::{Result, TableId, snapshot::SnapshotOrder};
+use cdc_core::{
+    Result, TableId,
+    snapshot::{ROWS_MAX, SnapshotOrder},
+};
 
 /// Writes an order into the server's log, and returns the tables that it is about.
 pub(crate) async fn take(
@@ -34,8 +37,19 @@ pub(crate) async fn take(
         SnapshotOrder::Pause => Order::Pause,
         SnapshotOrder::Resume => Order::Resume,
         SnapshotOrder::Cancel => Order::Cancel,
+        SnapshotOrder::Compared => Order::Compared,
+        SnapshotOrder::Rows { keys, .. } if keys.len() > ROWS_MAX => {
+            return Err(failure::too_many_rows(keys.len()));
+        }
+        SnapshotOrder::Rows { table, keys } => {
+            let tables = look(config, selection, &sql, &Named::Table(table)).await?;
+            let Some(table) = tables.into_iter().next() else {
+                return Err(failure::no_such_table(&table.to_string()));
+            };
+            Order::Rows { table, keys: keys.clone() }
+        }
         SnapshotOrder::Begin { tables, condition } => {
-            let tables = look(config, selection, &sql, tables).await?;
+            let tables = look(config, selection, &sql, &Named::Patterns(tables)).await?;
             if let Some(condition) = condition {
                 for table in &tables {
                     try_condition(config, &sql, table, condition).await?;
@@ -48,38 +62,53 @@ pub(crate) async fn take(
     bounded(config, "note an order", sql.batch_execute(&order::emit(&content))).await?;
     Ok(match ordered {
         Order::Begin { tables, .. } => tables,
-        Order::Pause | Order::Resume | Order::Cancel => Vec::new(),
+        Order::Rows { table, .. } => vec![table],
+        Order::Compared | Order::Pause | Order::Resume | Order::Cancel => Vec::new(),
     })
 }
 
-/// The captured tables that patterns name, each of which can be read beside the stream.
+/// Tables as an order names them.
+enum Named<'a> {
+    Patterns(&'a [String]),
+    Table(&'a TableId),
+}
+
+/// The captured tables that an order names, each of which can be read beside the stream.
 async fn look(
     config: &Config,
     selection: &Selection,
     sql: &Sql,
-    patterns: &[String],
+    named: &Named<'_>,
 ) -> Result<Vec<TableId>> {
     if !may_mark(config, sql).await? {
         return Err(failure::cannot_mark(config));
     }
+    let catalog: Catalog = schema::load(sql, selection).await?;
+    let tables: Vec<&CatalogTable> = match named {
+        Named::Table(wanted) => catalog.tables.iter().filter(|one| one.table == **wanted).collect(),
+        Named::Patterns(patterns) => fitting(patterns, &catalog)?,
+    };
+    let published =
+        schema::published(sql, &config.publication_name, catalog.server_version).await?;
+    let via_root = publishes_via_root(config, sql).await?;
+    if let Some(table) = tables.iter().find(|table| !can_copy(table, &published, via_root)) {
+        return Err(failure::not_beside(&table.table));
+    }
+    Ok(tables.into_iter().map(|table| table.table.clone()).collect())
+}
+
+/// The captured tables that fit patterns, each of which must fit one.
+fn fitting<'c>(patterns: &[String], catalog: &'c Catalog) -> Result<Vec<&'c CatalogTable>> {
     for pattern in patterns {
         Selection::parse(std::slice::from_ref(pattern))
             .map_err(|_| failure::no_such_table(pattern))?;
     }
     let wanted = Selection::parse(patterns)?;
-    let catalog: Catalog = schema::load(sql, selection).await?;
     if let Some(pattern) = wanted.unmatched(&catalog.tables).first() {
         return Err(failure::no_such_table(pattern));
     }
-    let published =
-        schema::published(sql, &config.publication_name, catalog.server_version).await?;
-    let via_root = publishes_via_root(config, sql).await?;
-    let named = |table: &&CatalogTable| !wanted.is_everything() && wanted.matches(&table.table);
-    let tables: Vec<&CatalogTable> = catalog.tables.iter().filter(named).collect();
-    if let Some(table) = tables.iter().find(|table| !can_copy(table, &published, via_root)) {
-        return Err(failure::not_beside(&table.table));
-    }
-    Ok(tables.into_iter().map(|table| table.table.clone()).collect())
+    let fits = |table: &&CatalogTable| !wanted.is_everything() && wanted.matches(&table.table);
+    Ok(catalog.tables.iter().filter(fits).collect())
 }
 
 /// Has the server understand a condition. Prepared, it can be no more than one statement.

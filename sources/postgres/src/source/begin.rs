@@ -139,6 +139,7 @@ mod tests {
             session: None,
             backfill: None,
             paused: false,
+            comparison_due: false,
             order_key: String::new(),
             members: None,
         }

@@ -81,9 +81,30 @@ impl Copies {
             found.map(|table| (table.oid, !members.is_uncopied(table.oid)))
         };
         for order in orders {
-            tracing::info!(?order, "an order about snapshots");
-            progress.carry_out(order, find);
+            tracing::info!(%order, "an order about snapshots");
+            match order {
+                Order::Rows { table, keys } => compare(&catalog, &mut progress, table, keys),
+                order => progress.carry_out(order, find),
+            }
         }
         self.begin(&catalog, progress, paused, reporter).await
+    }
+}
+
+/// Has single rows of a table read.
+fn compare(catalog: &Catalog, progress: &mut Progress, table: TableId, keys: Vec<Vec<String>>) {
+    let Some(found) = catalog.tables.iter().find(|one| one.table == table) else {
+        tracing::warn!(%table, "rows were ordered of a table that is gone");
+        return;
+    };
+    let schema = schema::table_schema(found, &catalog.types);
+    let decoder = schema::decoder(found, &catalog.types);
+    let ordered = keys.len();
+    let keys = backfill::keys(&schema, &decoder, keys);
+    if keys.len() < ordered {
+        tracing::warn!(%table, unknown = ordered - keys.len(), "an order names rows by what is no key of the table");
+    }
+    if !keys.is_empty() {
+        progress.compare(table, found.oid, keys);
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     stream::{Members, Reporter},
 };
 use bytes::Bytes;
-use cdc_core::{ChangeBatch, Position, Result, SourceContext, status::ConnectorState};
+use cdc_core::{ChangeBatch, Complete, Position, Result, SourceContext, status::ConnectorState};
 use std::{collections::BTreeSet, time::Duration};
 
 /// An operator is told what a snapshot waits for after this time.
@@ -23,6 +23,8 @@ pub(super) struct FirstCopy<'a> {
     pub(super) reporter: &'a Reporter<'a>,
     /// Have rows of an earlier copy been handed over?
     pub(super) start_over: bool,
+    /// Do destinations keep those rows of it that can be told apart? They are compared later.
+    pub(super) keep: bool,
     /// Where the stream begins, when nothing is read before it.
     pub(super) stream_from: Lsn,
 }
@@ -55,7 +57,7 @@ impl FirstCopy<'_> {
         };
         let Some(lsn) = from else { return Ok(None) };
         let phase = if streams { Phase::Stream } else { Phase::Done };
-        let backfill = beside.map(|_| Progress::beginning(self.start_over));
+        let backfill = beside.map(|_| Progress::beginning(self.start_over && !self.keep));
         let resume = Resume { phase, lsn, backfill, ..state };
         Ok(beat(self.context, lsn, &resume).await.then_some(resume))
     }
@@ -119,7 +121,8 @@ impl FirstCopy<'_> {
 /// pipeline is gone.
 async fn announce(context: &SourceContext, resume: Bytes) -> bool {
     let end = Position::default();
-    let batch = ChangeBatch { changes: Vec::new(), end, resume, size_bytes: 0, complete: false };
+    let batch =
+        ChangeBatch { changes: Vec::new(), end, resume, size_bytes: 0, complete: Complete::No };
     if context.out.send(batch).await.is_err() {
         return false;
     }

@@ -30,12 +30,17 @@ impl Filling {
         Self { at, transaction, ordinal: 0, changes: Vec::new(), bytes: 0 }
     }
 
-    fn push(&mut self, schema: &Arc<TableSchema>, operation: Operation, after: Option<Row>) {
+    /// Adds a change with the image of a row that its operation has.
+    fn push(&mut self, schema: &Arc<TableSchema>, operation: Operation, row: Option<Row>) {
+        let (before, after) = match operation {
+            Operation::Delete => (row, None),
+            _ => (None, row),
+        };
         self.ordinal += 1;
         let change = Change {
             schema: Arc::clone(schema),
             operation,
-            before: None,
+            before,
             after,
             position: Position::new(self.at.commit.commit(), self.ordinal),
             log_address: self.at.commit.0,
@@ -72,16 +77,18 @@ impl Follower<'_> {
                 0
             }
             Some(Arrival::Rows { schema: None, .. }) => 0,
-            Some(Arrival::Rows { schema: Some(schema), rows }) => {
-                let count = rows.len() as u64;
-                for row in rows {
+            Some(Arrival::Rows { schema: Some(schema), rows, absent }) => {
+                let count = (rows.len() + absent.len()) as u64;
+                let rows = rows.into_iter().map(|row| (Operation::Snapshot, row));
+                let absent = absent.into_iter().map(|row| (Operation::Delete, row));
+                for (operation, row) in rows.chain(absent) {
                     if filling.is_full()
                         && let step @ Step::Break(_) =
                             self.send_filling(&mut filling, false).await?
                     {
                         return Ok(step);
                     }
-                    filling.push(&schema, Operation::Snapshot, Some(row));
+                    filling.push(&schema, operation, Some(row));
                 }
                 self.finish_filling(number, count, Some(&schema), &mut filling);
                 return self.send_filling(&mut filling, true).await;
@@ -116,6 +123,7 @@ impl Follower<'_> {
             *self.backfill = None;
             tracing::info!("snapshot is complete");
             self.reporter.state(ConnectorState::Running, true);
+            self.reporter.comparison_due(self.resume.comparison_due);
         }
     }
 
@@ -145,7 +153,7 @@ impl Follower<'_> {
             self.confirm_sent(end, at.end);
         }
         let resume = self.resume_at(resume, 0);
-        let complete = self.backfill.is_none();
+        let complete = self.complete();
         let batch = ChangeBatch { changes, end, resume, size_bytes, complete };
         let step = self.send(batch).await?;
         self.note_handed_over(end);

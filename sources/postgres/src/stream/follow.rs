@@ -18,7 +18,7 @@ use crate::{
     replication::ReplicationStream,
     source::Copies,
 };
-use cdc_core::{ChangeBatch, Position, Result, SourceContext};
+use cdc_core::{ChangeBatch, Complete, Position, Result, SourceContext};
 use futures::FutureExt;
 use std::{ops::Range, time::Duration};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -299,7 +299,7 @@ impl<'a> Follower<'a> {
             end: position,
             resume: self.resume_at(complete, 0),
             size_bytes: 0,
-            complete: self.backfill.is_none(),
+            complete: self.complete(),
         };
         let step = self.send(batch).await?;
         self.handed_over = position;
@@ -322,7 +322,7 @@ impl<'a> Follower<'a> {
             end: end.position,
             resume: self.resume_at(end.resume, end.ordinal),
             size_bytes: bytes,
-            complete: self.backfill.is_none(),
+            complete: self.complete(),
         };
         let step = self.send(batch).await?;
         self.handed_over = end.position;
@@ -347,6 +347,10 @@ impl<'a> Follower<'a> {
                 }
             }
         }
+    }
+
+    pub(super) fn complete(&self) -> Complete {
+        self.resume.complete(self.backfill.is_none())
     }
 
     pub(super) fn resume_at(&self, lsn: Lsn, ordinal: u64) -> bytes::Bytes {

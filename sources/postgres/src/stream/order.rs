@@ -32,7 +32,8 @@ impl Follower<'_> {
             match order {
                 Order::Pause => self.resume.paused = true,
                 Order::Resume => self.resume.paused = false,
-                Order::Begin { .. } | Order::Cancel => {}
+                Order::Compared => self.resume.comparison_due = false,
+                Order::Begin { .. } | Order::Rows { .. } | Order::Cancel => {}
             }
         }
         let paused = self.resume.paused;
@@ -44,6 +45,7 @@ impl Follower<'_> {
         *self.backfill = self.copies.carry_out(orders, progress, paused, self.reporter).await?;
         self.reporter.copy_trouble(None);
         self.reporter.streams(self.backfill.is_some());
+        self.reporter.comparison_due(self.resume.comparison_due && self.backfill.is_none());
         self.send_filling(&mut Filling::new(at), true).await
     }
 }

@@ -99,6 +99,13 @@ impl<'a> Reporter<'a> {
         });
     }
 
+    /// Do destinations have to be compared?
+    pub(crate) fn comparison_due(&self, due: bool) {
+        self.context
+            .status
+            .send_if_modified(|status| std::mem::replace(&mut status.comparison_due, due) != due);
+    }
+
     /// Which tables are being copied, with the rows that they have by the server's statistics.
     pub(crate) fn copying(&self, tables: Vec<SnapshotProgress>) {
         self.context.status.send_modify(|status| status.snapshot = tables);

@@ -66,6 +66,15 @@ impl<'a> RunningPipeline<'a> {
         remote.get(&format!("/api/v1/pipelines/{}", self.pipeline_id)).await.ok()
     }
 
+    /// Has the source handed over everything below a place of its log, and what was ordered there?
+    pub(super) async fn has_copied(&self, ordered: Position) -> bool {
+        let Some(status) = self.status().await else { return false };
+        let captured = text(&status, "/transport/captured_position");
+        let captured: Option<Position> = captured.and_then(|captured| captured.parse().ok());
+        let reached = captured.is_some_and(|captured| captured >= ordered);
+        reached && text(&status, "/source/state") == Some("running")
+    }
+
     fn sink<'v>(&self, status: &'v Value) -> Option<&'v Value> {
         let sinks = status.pointer("/sinks").and_then(Value::as_array)?;
         sinks.iter().find(|sink| text(sink, "/sink_id") == Some(self.sink_id))
