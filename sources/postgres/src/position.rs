@@ -241,6 +241,7 @@ mod tests {
             ordinal: 3,
             session: Some(Backend { pid: 7, started: 1 }),
             backfill: Some(Progress::default()),
+            comparison_due: true,
             paused: true,
             order_key: "key".to_owned(),
             members: Some(Members::default()),

@@ -6,10 +6,12 @@ use crate::{
     stream::ODD,
 };
 use cdc_core::{
-    Change, Operation, Position, TableId, catalog::SourceConnector, snapshot::SnapshotOrder,
+    Change, Operation, Position, TableId, Value, catalog::SourceConnector, snapshot::SnapshotOrder,
 };
 use cdc_source_postgres::{Config, Resume, SnapshotMode};
+use cdc_testkit::services::Postgres;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 const TABLES: &str = "CREATE TABLE t (id int8 PRIMARY KEY, note text, big text);
     ALTER TABLE t ALTER COLUMN big SET STORAGE EXTERNAL;
@@ -215,4 +217,74 @@ async fn what_cannot_be_carried_out_is_refused_with_a_remedy() {
     assert_eq!(no_state.code, "CDC-1025");
     let position = pipeline.complete;
     assert!(position > Position::default());
+}
+
+fn rows(keys: impl IntoIterator<Item = i64>) -> SnapshotOrder {
+    let keys = keys.into_iter().map(|key| vec![key.to_string()]).collect();
+    SnapshotOrder::Rows { table: TableId::new("public", "t"), keys }
+}
+
+/// How often a row was told to be gone.
+fn deletes(changes: &[Change], id: i64) -> usize {
+    let is_it = |change: &&Change| {
+        let key = change.before.as_ref().map(|row| &row[0]);
+        change.operation == Operation::Delete && key == Some(&Value::Int(id))
+    };
+    changes.iter().filter(is_it).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn single_rows_arrive_as_they_are_and_those_that_are_gone_as_deletes() {
+    for server in servers() {
+        let (name, client) = database(server, TABLES).await;
+        let mut pipeline = Pipeline::provisioned(copying(server, &name)).await;
+        let mut running = pipeline.start().await;
+        running.until_current().await;
+        let first = running.pipeline.changes.len();
+        let mut load = JoinSet::new();
+        load.spawn({
+            let name = name.clone();
+            async move { come_and_go(server, &name).await }
+        });
+        for _ in 0..10 {
+            let some = (1..400).chain(40_001..40_400).chain([i64::MAX]);
+            order(running.pipeline, &rows(some)).await.unwrap();
+            running.until_current().await;
+        }
+        let strange = vec![vec!["no number".to_owned()], vec!["1".to_owned(), "2".to_owned()]];
+        let table = TableId::new("public", "t");
+        let strange = SnapshotOrder::Rows { table, keys: strange };
+        order(running.pipeline, &strange).await.unwrap();
+        load.join_next().await.unwrap().unwrap();
+        until_copied(&mut running).await;
+        drop(running);
+        // Given while nothing runs, and cut short.
+        order(&pipeline, &rows([7, 50_000])).await.unwrap();
+        client.batch_execute("DELETE FROM t WHERE id = 7").await.unwrap();
+        let mut running = pipeline.start().await;
+        until_copied(&mut running).await;
+        running.stop().await.unwrap();
+        let again = &pipeline.changes[first..];
+        assert!(again.iter().all(|change| change.operation != Operation::Truncate));
+        // One for each order that had been carried out by then; never for a row that was there all along.
+        assert!((1..=10).contains(&deletes(again, i64::MAX)), "{}", deletes(again, i64::MAX));
+        assert_eq!([deletes(again, 50_000), deletes(again, 7), deletes(again, 399)], [1, 1, 0]);
+        assert!(snapshot_rows(again, "t") >= 300);
+        check(&pipeline, server, &name, &["t", "other"]).await;
+    }
+}
+
+/// Rows come and go under keys that are ordered.
+async fn come_and_go(server: &Postgres, name: &str) {
+    let client = server.connect(name).await.unwrap();
+    for round in 0..200 {
+        let (there, new) = (1 + round % 390, 40_001 + round % 390);
+        let sql = format!(
+            "UPDATE t SET note = 'u{round}' WHERE id = {there};
+             DELETE FROM t WHERE id = {there} AND id % 3 = 0 AND id < 300;
+             INSERT INTO t VALUES ({new}, 'new', repeat('y', 3000)) ON CONFLICT DO NOTHING;
+             DELETE FROM t WHERE id = {new} - 5"
+        );
+        client.batch_execute(&sql).await.unwrap();
+    }
 }

@@ -4,7 +4,9 @@ use crate::{
     harness::{Pipeline, config, database, eventually, servers, slot_is_free},
     proxy::Proxy,
 };
-use cdc_core::{Retry, Value, catalog::SourceConnector};
+use cdc_core::{
+    Operation, Retry, TableId, Value, catalog::SourceConnector, snapshot::SnapshotOrder,
+};
 use cdc_source_postgres::{Backend, Config, Connector, Resume, SnapshotMode};
 use cdc_testkit::services::{Options as PostgresOptions, Postgres};
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -243,5 +245,62 @@ async fn a_stranger_that_reads_from_the_slot_is_never_ended() {
         strange.until_current().await;
         strange.stop().await.unwrap();
         assert_eq!(numbers(&stranger), [2, 3]);
+    }
+}
+
+/// The number of times that an operation came.
+fn count(pipeline: &Pipeline, operation: Operation) -> usize {
+    pipeline.changes.iter().filter(|change| change.operation == operation).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn destinations_that_are_compared_are_not_emptied_and_the_comparison_is_asked_for_until_it_is_done()
+ {
+    for server in servers() {
+        let ddl = "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 9)";
+        let (name, client) = database(server, ddl).await;
+        let mode = SnapshotMode::WhenNeeded;
+        let base = Config { snapshot_mode: mode, ..config(server, &name) };
+        let mut pipeline = Pipeline::provisioned(base.clone()).await;
+        pipeline.compares = true;
+        let mut running = pipeline.start().await;
+        running.until_current().await;
+        assert!(!running.status.borrow().comparison_due);
+        running.stop().await.unwrap();
+        slot_is_free(&client, &base.slot_name).await;
+        let drop_slot = "SELECT pg_drop_replication_slot($1::text::name)";
+        client.query_one(drop_slot, &[&base.slot_name]).await.unwrap();
+        client.batch_execute("DELETE FROM t WHERE id < 3").await.unwrap();
+
+        for restart in 0..2 {
+            let mut running = pipeline.start().await;
+            while !running.status.borrow().comparison_due {
+                running.step().await.unwrap();
+            }
+            // What is told complete stays where it was: destinations may hold rows that are gone.
+            client.batch_execute(&format!("INSERT INTO t VALUES (100 + {restart})")).await.unwrap();
+            running.step().await.unwrap();
+            assert!(running.pipeline.complete < running.pipeline.end);
+            drop(running);
+        }
+        assert_eq!(count(&pipeline, Operation::Truncate), 0);
+        assert_eq!(count(&pipeline, Operation::Snapshot), 9 + 7);
+        assert_eq!(count(&pipeline, Operation::Delete), 0);
+        let gone = |id: i32| vec![id.to_string()];
+        let keys = vec![gone(1), gone(2), gone(3)];
+        let rows = SnapshotOrder::Rows { table: TableId::new("public", "t"), keys };
+        for order in [rows, SnapshotOrder::Compared] {
+            let resume = pipeline.resume.clone().unwrap();
+            pipeline.connector.order_snapshot(&order, &resume).await.unwrap();
+        }
+        let mut running = pipeline.start().await;
+        running.until_current().await;
+        assert!(!running.status.borrow().comparison_due);
+        running.stop().await.unwrap();
+        assert_eq!(count(&pipeline, Operation::Delete), 2);
+        assert_eq!(count(&pipeline, Operation::Snapshot), 9 + 7 + 1);
+        let mut running = pipeline.start().await;
+        running.until_current().await;
+        assert!(!running.status.borrow().comparison_due);
     }
 }

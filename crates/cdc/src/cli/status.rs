@@ -141,6 +141,9 @@ fn source(status: &Value) -> String {
     if let Some(warning) = status.pointer("/source/warning").and_then(Value::as_str) {
         out.push_str(&format!("         ! {warning}\n"));
     }
+    if status.pointer("/source/comparison_due").and_then(Value::as_bool) == Some(true) {
+        out.push_str("         ! replicas are being compared: rows were read once more, and some may be gone\n");
+    }
     if let Some(problem) = status.pointer("/source_error").filter(|p| !p.is_null()) {
         out.push_str(&problem_lines(problem, "         "));
     }

@@ -1,6 +1,8 @@
 //! Verification on two tables in memory: a source that goes on, a replica that follows in jumps, and
 //! damage that only the replica has.
 
+mod repair;
+
 use async_trait::async_trait;
 use cdc_core::{
     Checkpoint, Column, DataType, Offset, Place, Position, Result, TableId, TableSchema,

@@ -347,6 +347,36 @@ mod tests {
     }
 
     #[test]
+    fn rows_to_compare_are_kept_whatever_else_is_read() {
+        let key = |text: &str| (vec![text.to_owned()], Key::from(text.as_bytes()));
+        let mut progress = Progress::nothing();
+        progress.compare(name("t1"), 1, vec![key("a"), key("b")]);
+        assert!(progress.open[0].ordered && !progress.open[0].is_read());
+        // The whole table is ordered.
+        progress.carry_out(begin("t1", None), find);
+        progress.compare(name("t1"), 1, vec![key("c")]);
+        let table = &mut progress.open[0];
+        assert_eq!((table.compared.len(), table.files.is_none()), (3, true));
+        // So many other rows are read on their own that the table is read again instead.
+        while table.ask_for(vec![format!("x{}", table.reread.len())], Box::default()) {}
+        assert_eq!((table.reread.len(), table.another_pass), (3, true));
+        let stored = table.to_store();
+        assert_eq!((stored.reread.len(), stored.compared.len()), (3, 3));
+        table.reread_done([&key("b").0]);
+        assert_eq!(table.compared.len(), 2);
+        progress.carry_out(Order::Cancel, find);
+        assert_eq!(progress, Progress::nothing());
+    }
+
+    #[test]
+    fn no_more_rows_are_compared_than_are_kept() {
+        let keys = (0..=ROWS_MAX).map(|key| (vec![key.to_string()], Box::default()));
+        let mut progress = Progress::nothing();
+        progress.compare(name("t1"), 1, keys.collect());
+        assert_eq!(progress.open[0].to_store().compared.len(), ROWS_MAX);
+    }
+
+    #[test]
     fn the_first_copy_is_neither_narrowed_nor_given_up() {
         let mut progress = Progress::beginning(false);
         progress.through = Some(name("t2"));
