@@ -1,11 +1,16 @@
 //! Tables that join or leave the publication: what they bring is delivered, what is missing is told of.
 
+use std::time::Duration;
+
 use cdc_testkit::services::{Postgres, skip};
 use serde_json::{Value, json};
 
 use crate::compare;
 use crate::process::{Running, eventually};
 use crate::scene::{Scene, any_server};
+
+/// The publication is looked at once more within this time.
+const LOOKED_AT: Duration = Duration::from_secs(6);
 
 /// Waits until the status warns with all these words.
 async fn warns(running: &mut Running, words: &[&str]) -> String {
@@ -23,7 +28,7 @@ async fn warns(running: &mut Running, words: &[&str]) -> String {
 
 /// Waits until the publication has been looked at once more, and there is no warning.
 async fn never_warns(running: &mut Running) {
-    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    tokio::time::sleep(LOOKED_AT).await;
     let status = running.answers("/api/v1/pipelines/shop", 200).await;
     let status: Value = serde_json::from_str(&status).unwrap();
     assert_eq!(status["source"]["warning"], Value::Null, "{status}");
@@ -105,6 +110,11 @@ async fn a_table_that_joins_while_the_pipeline_is_stopped_is_told_of() {
     assert_eq!(count(&scene, "late").await, 1);
     let mut running = scene.start();
     running.ready().await;
+    warns(&mut running, &[NOT_COPIED]).await;
+    // A part of the rows is not all of them.
+    scene.cdc(&["snapshot", "--table", "public.late", "--where", "id = 1"]).await.exits_with(0);
+    eventually("a part has arrived", async || count(&scene, "late").await == 2).await;
+    tokio::time::sleep(LOOKED_AT).await;
     warns(&mut running, &[NOT_COPIED]).await;
     // The remedy helps, also against an update that does not log the whole of a row nobody has yet.
     scene.cdc(&["snapshot", "--pause"]).await.exits_with(0);

@@ -69,6 +69,7 @@ impl Progress {
                         Some((oid, again)) => {
                             self.open(OpenTable {
                                 condition: condition.clone(),
+                                part: condition.is_some(),
                                 again,
                                 ..OpenTable::new(table, oid)
                             });
@@ -91,7 +92,8 @@ impl Progress {
             None => {
                 let nothing_else = Some(Vec::new());
                 let known = OpenTable::new(table, oid);
-                self.open.push(OpenTable { ordered: true, files: nothing_else, ..known });
+                let known = OpenTable { part: true, ordered: true, ..known };
+                self.open.push(OpenTable { files: nothing_else, ..known });
                 self.open.len() - 1
             }
         };
@@ -132,6 +134,9 @@ pub(crate) struct OpenTable {
     /// Only rows that meet this condition, as SQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) condition: Option<String>,
+    /// Is only a part of its rows read: those that meet the condition, or single ones?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) part: bool,
     /// Did an operator ask for it?
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) ordered: bool,
@@ -178,6 +183,7 @@ impl OpenTable {
             table,
             oid,
             condition: None,
+            part: false,
             ordered: false,
             again: false,
             files: None,
@@ -195,6 +201,7 @@ impl OpenTable {
             table: self.table.clone(),
             oid: self.oid,
             condition: self.condition.clone(),
+            part: self.part,
             ordered: self.ordered,
             again: self.again,
             files: self.files.clone(),

@@ -63,6 +63,8 @@ pub(crate) struct Finished {
     pub(crate) rows: u64,
     /// Is the table complete?
     pub(crate) complete: bool,
+    /// Was that all of its rows?
+    pub(crate) whole: bool,
     /// Is it empty, and has nothing told anybody of it?
     pub(crate) untold: bool,
 }
@@ -297,7 +299,7 @@ impl Schedule {
         let place = self.progress.open.iter().position(|open| open.oid == oid);
         let Some(open) = place.and_then(|place| self.progress.open.get_mut(place)) else {
             let table = TableId::new("", "");
-            return Finished { table, rows: 0, complete: true, untold: false };
+            return Finished { table, rows: 0, complete: true, whole: false, untold: false };
         };
         let all_read = open.reread.is_empty() && open.files.as_ref().is_some_and(Vec::is_empty);
         if all_read && open.another_pass && !busy {
@@ -308,6 +310,7 @@ impl Schedule {
             table: open.table.clone(),
             rows: open.rows,
             complete,
+            whole: complete && !open.part,
             untold: complete && open.rows == 0 && !open.changed && !open.ordered,
         };
         if complete && let Some(place) = place {

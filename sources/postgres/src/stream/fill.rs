@@ -108,7 +108,7 @@ impl Follower<'_> {
         let Some(backfill) = self.backfill.as_mut() else { return };
         let finished = backfill.finish(number, rows);
         let complete = backfill.is_complete();
-        if let Some(Finished { table, rows, complete, untold }) = finished {
+        if let Some(Finished { table, rows, complete, whole, untold }) = finished {
             if let Some(schema) = schema.filter(|_| untold) {
                 // Otherwise nothing would tell the destinations that the table exists.
                 filling.push(schema, Operation::Truncate, None);
@@ -117,6 +117,9 @@ impl Follower<'_> {
                 tracing::info!(table = %table, rows, "table copied");
             }
             self.reporter.copied(&table, rows, complete);
+            if whole {
+                self.reporter.members().copied(&table);
+            }
         }
         if complete {
             self.reporter.copy_trouble(None);

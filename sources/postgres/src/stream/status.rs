@@ -68,9 +68,6 @@ impl<'a> Reporter<'a> {
 
     /// So many rows of a table have been copied.
     pub(super) fn copied(&self, table: &TableId, rows: u64, done: bool) {
-        if done {
-            self.members.copied(table);
-        }
         self.context.status.send_modify(|status| {
             if let Some(known) = status.snapshot.iter_mut().find(|known| known.table == *table) {
                 known.rows = rows;
