@@ -156,7 +156,7 @@ fn float(json: &Json, value: f64) -> bool {
         Some("NaN") => value.is_nan(),
         Some(text) => text.parse() == Ok(value),
         // `serde_json` may read the last digit wrong; `json.rs` compares the texts exactly.
-        None => json.as_f64().is_some_and(|read| (read - value).abs() <= value.abs() * 1e-15),
+        None => json.as_f64().is_some_and(|read| read.to_bits().abs_diff(value.to_bits()) <= 4),
     }
 }
 
