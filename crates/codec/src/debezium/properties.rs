@@ -39,7 +39,14 @@ fn scalar() -> impl Strategy<Value = Sample> {
             sample(data_type, "numeric", decimal(n, scale))
         }),
         any::<String>().prop_map(|s| sample(DataType::Text, "text", Value::text(s))),
-        any::<String>().prop_map(|s| sample(DataType::Other, "hstore", Value::text(s))),
+        // What reads like bits is for the bit strings.
+        any::<String>()
+            .prop_map(|s| if !s.is_empty() && s.bytes().all(|b| matches!(b, b'0' | b'1')) {
+                format!("{s}x")
+            } else {
+                s
+            })
+            .prop_map(|s| sample(DataType::Other, "hstore", Value::text(s))),
         any::<String>().prop_map(|s| sample(DataType::Json, "json", Value::Json(Bytes::from(s)))),
         any::<Vec<u8>>().prop_map(|b| sample(
             DataType::Bytes,
