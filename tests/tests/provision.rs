@@ -52,6 +52,7 @@ async fn a_slot_that_was_dropped_behind_our_back_is_an_error() {
     let scene = Scene::on(server).await.with_file();
     scene.source.batch_execute(TABLE).await.unwrap();
     scene.run_until_current().await.exits_with(0);
+    scene.slot_is_free().await;
     let drop = "SELECT count(pg_drop_replication_slot(slot_name))
                 FROM pg_replication_slots WHERE slot_name = $1";
     assert_eq!(count(&scene, drop).await, 1);

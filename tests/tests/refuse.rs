@@ -80,6 +80,7 @@ async fn a_slot_that_someone_else_reads_is_named() {
     let refused = scene.cdc(&["run"]).await;
     reader.kill().unwrap();
     reader.wait().unwrap();
+    scene.slot_is_free().await;
     refused.exits_with(1).mentions(&["CDC-1013", &slot, "pg_recvlogical"]);
     let mut running = scene.start();
     running.ready().await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_postgres::Client;
 
-use crate::process::{Ended, Running, run, run_within};
+use crate::process::{Ended, Running, eventually, run, run_within};
 
 /// A source database, a target database and the files of one pipeline between them.
 pub(crate) struct Scene {
@@ -126,6 +126,16 @@ impl Scene {
 
     pub(crate) fn slot(&self) -> String {
         self.pipeline["source"]["slot_name"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until no session reads from the slot any more: the server needs a moment to see that a
+    /// process has gone.
+    pub(crate) async fn slot_is_free(&self) {
+        eventually("the slot is free", async || {
+            let sql = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND active";
+            self.source.query_one(sql, &[&self.slot()]).await.unwrap().get::<_, i64>(0) == 0
+        })
+        .await;
     }
 
     pub(crate) fn http(&self) -> u16 {

@@ -1,7 +1,7 @@
 //! Connections: encryption, authentication, and what an operator reads when they fail.
 
 use crate::{
-    harness::{Pipeline, config, database, servers},
+    harness::{Pipeline, config, database, eventually, servers},
     proxy::Proxy,
 };
 use cdc_core::{Error, Retry, Secret, catalog::SourceConnector, finding::Level};
@@ -130,6 +130,11 @@ async fn every_encryption_mode_does_what_it_says() {
             assert_eq!(row.get::<_, Option<bool>>(0), Some(encrypted), "{mode:?}");
             assert!(row.get::<_, i64>(1) >= 2, "{mode:?}");
             running.stop().await.unwrap();
+            let gone = format!(
+                "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = '{name}' \
+                 AND application_name LIKE 'cdc/%')"
+            );
+            eventually(&client, &gone).await;
         }
         let proxy = Proxy::start("127.0.0.3", server).await;
         let elsewhere =
