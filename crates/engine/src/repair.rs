@@ -90,6 +90,7 @@ async fn round(shared: &Arc<Shared>) -> Result<()> {
         if !sink.connector.compares() {
             continue;
         }
+        has_what_the_log_has(shared, index).await;
         tracing::info!(sink = sink.sink_id, "comparing the replica with its source");
         let report = compare(shared, index).await?;
         wanted.extend(orders(&report));
@@ -120,6 +121,15 @@ async fn round(shared: &Arc<Shared>) -> Result<()> {
     };
     shared.status_with(carried_out).await;
     Ok(())
+}
+
+/// Waits until a sink has what the log has by now: all the rows that were read once more may take it
+/// long.
+async fn has_what_the_log_has(shared: &Shared, index: usize) {
+    let newest = shared.status().transport.newest_position;
+    let position =
+        |status: &crate::PipelineStatus| status.sinks.get(index).and_then(|s| s.position);
+    shared.status_with(|status| position(status) >= newest).await;
 }
 
 async fn compare(shared: &Arc<Shared>, index: usize) -> Result<Report> {

@@ -136,7 +136,8 @@ impl PostgresSource {
                 let streamed = resume.filter(|resume| resume.phase == Phase::Stream);
                 let passed = streamed.as_ref().map(|streamed| streamed.lsn);
                 let ends = [renewed, slot.map(|slot| slot.confirmed), passed];
-                let keep = streamed.is_some() && context.compares;
+                // A copy that keeps rows and was cut short keeps them again.
+                let keep = context.compares && (streamed.is_some() || state.comparison_due);
                 let state = Resume { comparison_due: keep || state.comparison_due, ..state };
                 let first = FirstCopy {
                     source: self,

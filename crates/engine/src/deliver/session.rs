@@ -2,7 +2,7 @@
 
 use super::{
     Memory, Target,
-    write::{Writer, release},
+    write::{Writer, newest, release},
 };
 use crate::{
     commit::Progress, dead_letter::Parked, error, intake::Intake, readers::Readers, refill,
@@ -74,8 +74,10 @@ impl<'a> Session<'a> {
             release(target, partition, place.offset).await?;
         }
         let delivery = sink.delivery();
+        let newest = newest(progress.checkpoint());
         shared.update_sink(target.index, |status| {
             status.delivery = Some(delivery);
+            status.position = newest;
             status.state = ConnectorState::Running;
             status.dead_letters = parked.count();
             status.parked_tables = parked.tables();

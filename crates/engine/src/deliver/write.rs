@@ -13,8 +13,8 @@ use crate::{
     refill,
 };
 use cdc_core::{
-    Change, Delivered, Error, Offset, Operation, Result, Retry, SchemaId, Sink, SinkBatch, TableId,
-    TableSchema, TopicPartition, WriteError,
+    Change, Checkpoint, Delivered, Error, Offset, Operation, Position, Result, Retry, SchemaId,
+    Sink, SinkBatch, TableId, TableSchema, TopicPartition, WriteError,
     sink::{CommitBoundary, ParkScope},
     status::ConnectorState,
 };
@@ -247,8 +247,7 @@ impl<'a> Writer<'a> {
             spec.checkpoints.save(&consumer(&self.target.context), checkpoint).await?;
         }
         self.memory.progressed = true;
-        let reading = checkpoint.partitions.iter().filter(|(at, _)| !is_note(at));
-        let newest = reading.map(|(_, place)| place.position).max();
+        let newest = newest(checkpoint);
         if let Some(newest) = newest {
             self.memory.skipped.retain(|position| *position > newest);
             self.parked.passed(newest);
@@ -262,7 +261,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn note_commit(&self, changes: u64, newest: Option<cdc_core::Position>) {
+    fn note_commit(&self, changes: u64, newest: Option<Position>) {
         let sink_id = self.target.spec.sink_id.clone();
         metrics::counter!("cdc_changes_delivered_total", "sink" => sink_id).increment(changes);
         let now = self.target.shared.now_ms();
@@ -298,6 +297,12 @@ impl<'a> Writer<'a> {
         }
         self.sink.close().await
     }
+}
+
+/// The newest position that a checkpoint holds.
+pub(super) fn newest(checkpoint: &Checkpoint) -> Option<Position> {
+    let reading = checkpoint.partitions.iter().filter(|(at, _)| !is_note(at));
+    reading.map(|(_, place)| place.position).max()
 }
 
 /// Is this no place in a log?
