@@ -37,10 +37,15 @@
 
 mod decimal;
 mod encoder;
+mod envelope;
 mod error;
-mod json;
+mod form;
 mod native;
+mod options;
 mod plan;
+pub mod schemas;
+mod source;
+mod stand_in;
 mod temporal;
 mod value;
 
@@ -50,3 +55,5 @@ mod golden;
 mod properties;
 
 pub use encoder::Encoder;
+pub use envelope::{Envelopes, InTransaction, Part, Telling};
+pub use options::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, Options, TimeMode, Unlogged};
