@@ -41,6 +41,7 @@ mod decimal;
 mod encoder;
 mod envelope;
 mod error;
+mod foreign;
 mod form;
 mod native;
 mod notice;
@@ -62,6 +63,7 @@ mod properties;
 
 pub use encoder::Encoder;
 pub use envelope::{Envelopes, InTransaction, Part, Telling};
+pub use foreign::{Decoded, Decoder, ForeignError};
 pub use notice::{Notice, TransactionEnd};
 pub use options::{
     BinaryMode, DecimalMode, HeaderForm, HstoreMode, IntervalMode, Options, TimeMode, Unlogged,

@@ -9,10 +9,17 @@ mod scenes;
 use accepted::ACCEPTED;
 use cdc_codec::debezium::{Options, Record, Records};
 use compare::{Difference, compare};
-use scenes::{SCENES, options};
+pub(crate) use recorded::{changes, records};
+use scenes::SCENES;
+pub(crate) use scenes::options;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, UNIX_EPOCH};
+
+/// What was recorded, with its settings.
+pub(crate) fn scenes() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    SCENES.into_iter()
+}
 
 /// The tables that Debezium could not read in a scene.
 fn left_out(scene: &str, topic: &str) -> bool {

@@ -8,5 +8,6 @@
     reason = "tests"
 )]
 
+mod decoding;
 mod fuzz_regressions;
 mod golden_records;
