@@ -11,3 +11,4 @@
 mod decoding;
 mod fuzz_regressions;
 mod golden_records;
+mod records;
