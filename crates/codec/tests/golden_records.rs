@@ -7,6 +7,7 @@ mod recorded;
 mod scenes;
 
 use accepted::ACCEPTED;
+use bytes::Bytes;
 use cdc_codec::debezium::{Options, Record, Records};
 use compare::{Difference, compare};
 pub(crate) use recorded::{changes, records};
@@ -50,16 +51,14 @@ fn ours(prefix: &str, options: Options) -> (BTreeMap<String, Vec<Json>>, BTreeSe
     }
     let mut topics: BTreeMap<String, Vec<Json>> = BTreeMap::new();
     for record in out {
-        let read = |bytes: &Option<Vec<u8>>| {
-            bytes.as_ref().map_or(Json::Null, |bytes| serde_json::from_slice(bytes).unwrap())
+        let read = |bytes: Option<&Bytes>| {
+            bytes.map_or(Json::Null, |bytes| serde_json::from_slice(bytes).unwrap())
         };
         let headers = record.headers.iter();
-        let headers =
-            headers.map(|header| (header.name.clone(), read(&Some(header.value.clone()))));
+        let headers = headers.map(|header| (header.name.to_string(), read(Some(&header.value))));
         let headers: serde_json::Map<String, Json> = headers.collect();
-        let json =
-            json!({"key": read(&record.key), "value": read(&record.value), "headers": headers});
-        topics.entry(record.topic).or_default().push(json);
+        let json = json!({"key": read(record.key.as_ref()), "value": read(record.value.as_ref()), "headers": headers});
+        topics.entry(record.topic.to_string()).or_default().push(json);
     }
     (topics, refused)
 }
@@ -142,9 +141,8 @@ fn a_heartbeat_is_that_of_debezium() {
     let millis = theirs["value"]["payload"]["ts_ms"].as_u64().unwrap();
     let records = Records::new("srv", "golden", options("{}"));
     let beat = records.heartbeat(UNIX_EPOCH + Duration::from_millis(millis)).unwrap();
-    assert_eq!(beat.topic, "__debezium-heartbeat.srv");
-    let read =
-        |bytes: Option<Vec<u8>>| -> Json { serde_json::from_slice(&bytes.unwrap()).unwrap() };
+    assert_eq!(&*beat.topic, "__debezium-heartbeat.srv");
+    let read = |bytes: Option<Bytes>| -> Json { serde_json::from_slice(&bytes.unwrap()).unwrap() };
     assert_eq!(compare(&read(beat.key), &theirs["key"]), []);
     assert_eq!(compare(&read(beat.value), &theirs["value"]), []);
 }

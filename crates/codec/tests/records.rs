@@ -50,7 +50,7 @@ fn options() -> Options {
     Options { schemas: false, ..Options::default() }
 }
 
-fn text(bytes: Option<&Vec<u8>>) -> &str {
+fn text(bytes: Option<&Bytes>) -> &str {
     bytes.map_or("(none)", |bytes| std::str::from_utf8(bytes).unwrap())
 }
 
@@ -65,7 +65,7 @@ fn a_refused_change_leaves_its_transaction_whole() {
     records.of(&good, UNIX_EPOCH, &mut out).unwrap();
     let last = change(Operation::Insert, None, row(3, "NaN"), 3);
     assert!(records.of(&last, UNIX_EPOCH, &mut out).is_err());
-    let topics: Vec<&str> = out.iter().map(|record| record.topic.as_str()).collect();
+    let topics: Vec<&str> = out.iter().map(|record| &*record.topic).collect();
     assert_eq!(topics, ["cdc.transaction", "cdc.public.users", "cdc.transaction"]);
     assert!(text(out[2].value.as_ref()).contains(r#""status":"END","id":"7:100""#));
 }
@@ -97,7 +97,7 @@ fn a_change_of_the_key_names_the_other_key_in_headers() {
         ]
     );
     let headers: Vec<(&str, &[u8])> =
-        out[0].headers.iter().take(4).map(|h| (h.name.as_str(), h.value.as_slice())).collect();
+        out[0].headers.iter().take(4).map(|h| (&*h.name, &*h.value)).collect();
     assert_eq!(headers[0], ("__debezium.context.connectorLogicalName", &b"cdc"[..]));
     assert_eq!(headers[3], ("__debezium.context.runId", &b"r1"[..]));
 }

@@ -5,8 +5,10 @@ use super::envelope::{Envelopes, Part, Telling};
 use super::options::{HeaderForm, Options, Unlogged};
 use super::plan::Texts;
 use super::records::{Header, header_value};
+use super::unwrap::Unwrapping;
 use crate::connect::JsonWriter;
 use cdc_core::{Change, Operation, Result};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Writes changes as Debezium JSON.
@@ -124,16 +126,20 @@ impl Encoder {
         is_tombstone: bool,
         out: &mut Vec<Header>,
     ) {
-        let options = &self.envelopes.options;
-        let Some(unwrap) = &options.unwrap else { return };
-        unwrap.headers(&self.envelopes, change, telling, is_tombstone, |name, schema, write| {
-            out.push(Header { name, value: header_value(options, &schema, |out| write(out)) });
-        });
+        let envelopes = &self.envelopes;
+        let added = envelopes.unwrapping.iter().flat_map(Unwrapping::headers);
+        out.extend(added.map(|header| {
+            let schema = || header.schema(&change.schema.dialect, is_tombstone);
+            let value = header_value(&envelopes.options, schema, |out| {
+                header.write(out, envelopes, change, telling);
+            });
+            Header { name: Arc::clone(header.name), value }
+        }));
     }
 
     /// The topic of the change's table.
-    pub(super) fn topic(&mut self, change: &Change) -> String {
-        self.envelopes.plan(change).topic.clone()
+    pub(super) fn topic(&mut self, change: &Change) -> Arc<str> {
+        Arc::clone(&self.envelopes.plan(change).topic)
     }
 
     pub(super) fn options(&self) -> &Options {

@@ -3,6 +3,7 @@
 use super::error::Problem;
 use super::options::{Options, Placeholder};
 use super::plan::{Column, Plan, Plans};
+use super::unwrap::Unwrapping;
 use super::{cloud_event, schemas, source, stand_in, temporal, value};
 use crate::connect::{Schema, Writer, label};
 use cdc_core::{Change, Error, Operation, Result, Row, TableSchema, Timestamp, Value};
@@ -18,6 +19,7 @@ pub struct Envelopes {
     plans: Plans,
     pub(super) options: Options,
     placeholder: Placeholder,
+    pub(super) unwrapping: Option<Unwrapping>,
     pub(super) topic_prefix: String,
     pub(super) database: String,
 }
@@ -70,6 +72,7 @@ impl Envelopes {
         Self {
             plans: Plans::default(),
             placeholder: Placeholder::new(&options.placeholder),
+            unwrapping: options.unwrap.as_ref().map(Unwrapping::new),
             options,
             topic_prefix: topic_prefix.to_owned(),
             database: String::new(),
@@ -128,8 +131,8 @@ impl Envelopes {
         if change.operation == Operation::Message {
             return self.write_message(out, &plan, change, telling);
         }
-        if let Some(unwrap) = &self.options.unwrap {
-            return unwrap.write(out, self, (&plan, change, telling));
+        if let Some(unwrapping) = &self.unwrapping {
+            return unwrapping.write(out, self, (&plan, change, telling));
         }
         let (before, after) = images(change, telling.part);
         out.begin_struct();

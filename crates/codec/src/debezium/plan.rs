@@ -27,7 +27,7 @@ pub(super) struct Plan {
     /// Also keeps the address by which the plan is found from being used again.
     pub(super) schema: Arc<TableSchema>,
     pub(super) columns: Vec<Column>,
-    pub(super) topic: String,
+    pub(super) topic: Arc<str>,
     /// The schemas of key and value as text, where records carry them.
     pub(super) texts: Option<Texts>,
 }
@@ -54,7 +54,7 @@ impl Plan {
             connect::print(&value_schema(schema, topic_prefix, options), &mut texts.value);
             texts
         });
-        let topic = naming::topic(topic_prefix, &schema.table);
+        let topic = naming::topic(topic_prefix, &schema.table).into();
         Self { schema: Arc::clone(schema), columns: columns.collect(), topic, texts }
     }
 

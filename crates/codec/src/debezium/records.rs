@@ -6,18 +6,20 @@ use super::notice::Notice;
 use super::options::{HeaderForm, Options};
 use super::transactions::Transactions;
 use crate::connect::{self, JsonWriter, Kind, Schema, Writer};
+use bytes::Bytes;
 use cdc_core::{Change, Operation, Result, naming};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// One record of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The topic's name, fit for Kafka.
-    pub topic: String,
+    pub topic: Arc<str>,
     /// `None` for a table without a key and for a truncate.
-    pub key: Option<Vec<u8>>,
+    pub key: Option<Bytes>,
     /// `None` for a tombstone.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Bytes>,
     /// In the order in which they are set.
     pub headers: Vec<Header>,
 }
@@ -26,9 +28,9 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its value.
-    pub value: Vec<u8>,
+    pub value: Bytes,
 }
 
 /// Makes the records of changes, in JSON.
@@ -129,13 +131,14 @@ impl Records {
             None => (true, deletes && options.tombstones),
         };
         let mut key = Vec::new();
-        let key = self.encoder.key_of(change, telling.part, &mut key)?.then_some(key);
+        let key = self.encoder.key_of(change, telling.part, &mut key)?.then(|| Bytes::from(key));
         let topic = self.encoder.topic(change);
         if tells {
             let mut value = Vec::new();
-            let value = self.encoder.value_of(change, telling, &mut value)?.then_some(value);
+            let told = self.encoder.value_of(change, telling, &mut value)?;
+            let value = told.then(|| Bytes::from(value));
             let headers = self.headers(change, telling, false)?;
-            let (topic, key) = (topic.clone(), key.clone());
+            let (topic, key) = (Arc::clone(&topic), key.clone());
             out.push(Record { topic, key, value, headers });
         }
         if tombstone {
@@ -164,7 +167,7 @@ impl Records {
         if let Some((name, part)) = other {
             let mut value = Vec::new();
             self.encoder.key_header(change, part, &mut value)?;
-            headers.push(Header { name: name.to_owned(), value });
+            headers.push(Header { name: name.into(), value: value.into() });
         }
         self.encoder.added_headers(change, telling, is_tombstone, &mut headers);
         Ok(headers)
@@ -180,18 +183,18 @@ impl Records {
 
     fn notice(&self, topic: String, key: &Notice, value: &Notice) -> Result<Record> {
         let with_schemas = self.options().schemas;
-        let write = |notice: &Notice| -> Result<Vec<u8>> {
+        let write = |notice: &Notice| -> Result<Bytes> {
             let schema = with_schemas.then(|| printed(&notice.schema()));
             let mut out = Vec::new();
             with_schema(&mut out, schema.as_ref(), |writer| {
                 notice.write(writer);
                 Ok(())
             })?;
-            Ok(out)
+            Ok(out.into())
         };
         let key = Some(write(key)?);
         let value = if self.options().cloud_events { None } else { Some(write(value)?) };
-        Ok(Record { topic, key, value, headers: Vec::new() })
+        Ok(Record { topic: topic.into(), key, value, headers: Vec::new() })
     }
 
     fn options(&self) -> &Options {
@@ -229,8 +232,8 @@ fn context(topic_prefix: &str, options: &Options) -> Vec<Header> {
     ]
     .into_iter()
     .map(|(name, text)| Header {
-        name: format!("__debezium.context.{name}"),
-        value: header_value(options, &Schema::new(Kind::String), |out| out.string(text)),
+        name: format!("__debezium.context.{name}").into(),
+        value: header_value(options, || Schema::new(Kind::String), |out| out.string(text)),
     })
     .collect()
 }
@@ -238,24 +241,24 @@ fn context(topic_prefix: &str, options: &Options) -> Vec<Header> {
 /// A header's value in the form that was chosen.
 pub(super) fn header_value(
     options: &Options,
-    schema: &Schema,
+    schema: impl FnOnce() -> Schema,
     write: impl FnOnce(&mut JsonWriter<'_>),
-) -> Vec<u8> {
+) -> Bytes {
     let mut value = Vec::new();
     match options.headers {
         HeaderForm::Simple => {
             write(&mut JsonWriter::new(&mut value, false));
             // Text stands by itself, without quotes.
-            serde_json::from_slice::<String>(&value).map_or(value, String::into_bytes)
+            serde_json::from_slice::<String>(&value).map_or(value.into(), Bytes::from)
         }
         HeaderForm::Json => {
-            let text = options.schemas.then(|| printed(schema));
+            let text = options.schemas.then(|| printed(&schema()));
             let written = with_schema(&mut value, text.as_ref(), |writer| {
                 write(writer);
                 Ok(())
             });
             debug_assert!(written.is_ok(), "nothing in here fails");
-            value
+            value.into()
         }
     }
 }

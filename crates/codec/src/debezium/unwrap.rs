@@ -6,8 +6,9 @@ use super::envelope::{
 use super::plan::Plan;
 use super::{schemas, source};
 use crate::connect::{Field, Kind, Label, Schema, Writer, label};
-use cdc_core::{Change, Operation, Result, TableSchema};
+use cdc_core::{Change, Result, TableSchema};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Envelopes become rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,13 +215,64 @@ impl Unwrap {
         if self.deletes.marks() {
             fields.push(Field::new("__deleted", Schema::new(Kind::String).optional()));
         }
-        for addition in &self.add_fields.0 {
-            if let Some(part) = addition.part {
-                let name = addition.name(&self.add_fields_prefix);
-                fields.push(Field::new(name, part.schema(&table.dialect).optional()));
-            }
+        for (part, name) in self.add_fields.named(&self.add_fields_prefix) {
+            fields.push(Field::new(name, part.schema(&table.dialect).optional()));
         }
         Schema { kind: Kind::Struct(fields), ..row }
+    }
+}
+
+impl Added {
+    /// The parts that envelopes have, with their names.
+    fn named(&self, prefix: &str) -> impl Iterator<Item = (EnvelopePart, String)> {
+        self.0.iter().filter_map(move |addition| Some((addition.part?, addition.name(prefix))))
+    }
+}
+
+/// What unwrapping does to every record.
+#[derive(Debug)]
+pub(super) struct Unwrapping {
+    marks: bool,
+    fields: Vec<(EnvelopePart, Label)>,
+    headers: Vec<(EnvelopePart, Arc<str>)>,
+}
+
+/// A header that unwrapping adds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AddedHeader<'a> {
+    pub(super) name: &'a Arc<str>,
+    part: EnvelopePart,
+}
+
+impl AddedHeader<'_> {
+    /// The schema of its value. A tombstone has nothing that this would be made optional for.
+    pub(super) fn schema(&self, dialect: &str, is_tombstone: bool) -> Schema {
+        let schema = self.part.schema(dialect);
+        let optional = schema.optional || !is_tombstone;
+        schema.with_optional(optional)
+    }
+
+    /// Tells its value.
+    pub(super) fn write<W: Writer>(
+        &self,
+        out: &mut W,
+        envelopes: &Envelopes,
+        change: &Change,
+        telling: Telling<'_>,
+    ) {
+        self.part.write(out, envelopes, change, telling);
+    }
+}
+
+impl Unwrapping {
+    pub(super) fn new(unwrap: &Unwrap) -> Self {
+        let fields = unwrap.add_fields.named(&unwrap.add_fields_prefix);
+        let headers = unwrap.add_headers.named(&unwrap.add_headers_prefix);
+        Self {
+            marks: unwrap.deletes.marks(),
+            fields: fields.map(|(part, name)| (part, Label::new(name))).collect(),
+            headers: headers.map(|(part, name)| (part, name.into())).collect(),
+        }
     }
 
     /// Tells the row and what is added to it.
@@ -241,42 +293,21 @@ impl Unwrap {
         };
         out.begin_struct();
         envelopes.write_fields(out, plan, change, row, image)?;
-        if self.deletes.marks() {
+        if self.marks {
             out.field(label!("__deleted"));
             out.string(if image == Image::Before { "true" } else { "false" });
         }
-        for addition in &self.add_fields.0 {
-            if let Some(part) = addition.part {
-                out.field(&Label::new(addition.name(&self.add_fields_prefix)));
-                part.write(out, envelopes, change, telling);
-            }
+        for (part, label) in &self.fields {
+            out.field(label);
+            part.write(out, envelopes, change, telling);
         }
         out.end_struct();
         Ok(())
     }
 
-    /// Tells each header to `each`: its name, its schema, and what writes its value.
-    pub(super) fn headers(
-        &self,
-        envelopes: &Envelopes,
-        change: &Change,
-        telling: Telling<'_>,
-        is_tombstone: bool,
-        mut each: impl FnMut(String, Schema, &dyn Fn(&mut crate::connect::JsonWriter<'_>)),
-    ) {
-        if change.operation == Operation::Message {
-            return;
-        }
-        for addition in &self.add_headers.0 {
-            if let Some(part) = addition.part {
-                let name = addition.name(&self.add_headers_prefix);
-                // A tombstone has nothing that its headers' schemas would be made optional for.
-                let schema = part.schema(&change.schema.dialect);
-                let optional = schema.optional || !is_tombstone;
-                let schema = schema.with_optional(optional);
-                each(name, schema, &|out| part.write(out, envelopes, change, telling));
-            }
-        }
+    /// The headers that are added to a record.
+    pub(super) fn headers(&self) -> impl Iterator<Item = AddedHeader<'_>> {
+        self.headers.iter().map(|(part, name)| AddedHeader { name, part: *part })
     }
 }
 
