@@ -200,9 +200,11 @@ fn decimal_value(json: &Json, scale: i32) -> Option<Value> {
 
 fn timestamp(count: i64, per_second: i64) -> Option<Timestamp> {
     // What PostgreSQL's JDBC driver takes for infinity, in microseconds and milliseconds.
-    match count {
-        9_223_372_036_825_200_000 | 9_223_372_036_825_200 => return Some(Timestamp::INFINITY),
-        -9_223_372_036_832_400_000 | -9_223_372_036_832_400 => {
+    match (per_second, count) {
+        (1_000_000, 9_223_372_036_825_200_000) | (1_000, 9_223_372_036_825_200) => {
+            return Some(Timestamp::INFINITY);
+        }
+        (1_000_000, -9_223_372_036_832_400_000) | (1_000, -9_223_372_036_832_400) => {
             return Some(Timestamp::NEG_INFINITY);
         }
         _ => {}
