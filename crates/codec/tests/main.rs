@@ -12,3 +12,4 @@ mod decoding;
 mod fuzz_regressions;
 mod golden_records;
 mod records;
+mod schemas;
