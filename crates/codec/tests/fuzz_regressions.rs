@@ -1,5 +1,7 @@
 //! Every input that the fuzzer keeps, on the stable toolchain.
 
+#[path = "../../../fuzz/entries/debezium_json.rs"]
+mod debezium_json;
 #[path = "../../../fuzz/entries/files.rs"]
 mod files;
 #[path = "../../../fuzz/entries/log_rows.rs"]
@@ -8,4 +10,9 @@ mod log_rows;
 #[test]
 fn kept_inputs_are_decoded_or_refused() {
     files::feed_all("log_rows", log_rows::feed);
+}
+
+#[test]
+fn kept_foreign_records_are_decoded_or_refused() {
+    files::feed_all("debezium_json", debezium_json::feed);
 }

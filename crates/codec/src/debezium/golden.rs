@@ -79,13 +79,13 @@ fn row(id: i64, name: Value) -> Option<Row> {
 fn source(snapshot: &str, sequence: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
     format!(
-        r#"{{"version":"{version}","connector":"postgresql","name":"cdc","ts_ms":1700000000123,"snapshot":"{snapshot}","db":"shop","sequence":"{sequence}","ts_us":1700000000123456,"ts_ns":1700000000123456000,"schema":"public","table":"users","txId":555,"lsn":24023128,"xmin":null}}"#
+        r#"{{"version":"{version}","connector":"postgresql","name":"cdc","ts_ms":1700000000123,"snapshot":"{snapshot}","db":"shop","sequence":"{sequence}","ts_us":1700000000123456,"ts_ns":1700000000123456000,"schema":"public","table":"users","txId":555,"lsn":24023128,"xmin":null,"origin":null,"origin_lsn":null}}"#
     )
 }
 
 fn expected(before: &str, after: &str, source: &str, op: &str) -> String {
     format!(
-        r#"{{"before":{before},"after":{after},"source":{source},"op":"{op}","ts_ms":1700000001234,"ts_us":1700000001234567,"ts_ns":1700000001234567891,"transaction":null}}"#
+        r#"{{"before":{before},"after":{after},"source":{source},"transaction":null,"op":"{op}","ts_ms":1700000001234,"ts_us":1700000001234567,"ts_ns":1700000001234567891}}"#
     )
 }
 
@@ -284,7 +284,7 @@ fn scalar_types_have_the_forms_of_debezium() {
             DataType::TimestampTz { precision: Some(0) },
             "timestamptz(0)",
             Value::TimestampTz(Timestamp { seconds: 1_478_260_290, nanos: 0 }),
-            "\"2016-11-04T11:51:30.000000Z\"",
+            "\"2016-11-04T11:51:30Z\"",
         ),
         (
             DataType::Interval,
@@ -328,7 +328,7 @@ fn unchanged_columns_have_the_placeholder_of_their_type() {
         (DataType::Json, "jsonb", Value::Unchanged, TEXT),
         (DataType::Other, "tsvector", Value::Unchanged, TEXT),
         (DataType::Bytes, "bytea", Value::Unchanged, BYTES),
-        (any, "numeric", Value::Unchanged, r#"{"scale":0,"value":"__debezium_unavailable_value"}"#),
+        (any, "numeric", Value::Unchanged, &format!(r#"{{"scale":0,"value":{BYTES}}}"#)),
         (of(DataType::Text), "text[]", Value::Unchanged, &format!("[{TEXT}]")),
         (of(DataType::Bytes), "bytea[]", Value::Unchanged, &format!("[{BYTES}]")),
         (of(DataType::Int32), "integer[]", Value::Unchanged, NUMBERS),

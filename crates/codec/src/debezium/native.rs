@@ -1,104 +1,197 @@
 //! Types that arrive as their database's text, and that the envelope shows in another form.
 
-use super::{decimal, error::Problem, json};
+use super::form::{Form, decimal_schema};
+use super::options::{DecimalMode, HstoreMode, Options, Placeholder, octets_of};
+use super::{decimal, error::Problem, stand_in};
+use crate::connect::{Field, Kind, Schema, Writer, label};
+use crate::json;
 
 /// A type that is known by its native name alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Native {
     /// One bit: true or false.
     Bit,
-    /// So many bytes of bits.
-    Bits { width: usize },
-    /// As many bytes as the bits need.
-    BitsVarying,
+    /// At most so many bits.
+    Bits { length: u32 },
     /// An amount in the currency's smallest unit.
-    Money,
+    Money(DecimalMode),
     /// An object's number.
     Oid,
     /// A point in the plane.
     Point,
     /// Pairs of texts.
-    Hstore,
-    /// A PostGIS shape.
-    Geometry,
-    /// A pgvector vector.
-    Vector,
+    Hstore(HstoreMode),
+    /// A PostGIS shape, on a plane or on the globe.
+    Geometry { globe: bool },
+    /// A pgvector vector, of either precision.
+    Vector { half: bool },
 }
+
+/// Digits of a currency's fraction, as Debezium takes it.
+const MONEY_SCALE: i32 = 2;
+const WELL_KNOWN_POINT: [u8; 5] = [1, 1, 0, 0, 0];
 
 impl Native {
     /// The type that PostgreSQL's `format_type` calls so; `None` for one that is shown as its text.
-    pub(super) fn named(native_type: &str) -> Option<Self> {
+    pub(super) fn named(native_type: &str, options: &Options) -> Option<Self> {
         let (name, length) = match native_type.split_once('(') {
-            Some((name, rest)) => (name, rest.trim_end_matches(')').parse::<usize>().ok()),
+            Some((name, rest)) => (name, rest.trim_end_matches(')').parse::<u32>().ok()),
             None => (native_type, None),
         };
         let bare = name.rsplit_once('.').map_or(name, |(_, bare)| bare);
         let built_in = name.strip_prefix("pg_catalog.").unwrap_or(name);
         match built_in.trim_matches('"') {
             "bit" if length.unwrap_or(1) == 1 => Some(Self::Bit),
-            "bit" => length.map(|bits| Self::Bits { width: bits.div_ceil(8) }),
+            "bit" => length.map(|length| Self::Bits { length }),
             "bit varying" | "varbit" if length == Some(1) => Some(Self::Bit),
-            "bit varying" | "varbit" => Some(Self::BitsVarying),
-            "money" => Some(Self::Money),
+            // Connect's largest length stands for none.
+            "bit varying" | "varbit" => {
+                Some(Self::Bits { length: length.unwrap_or(i32::MAX.unsigned_abs()) })
+            }
+            "money" => Some(Self::Money(options.decimals)),
             "oid" => Some(Self::Oid),
             "point" => Some(Self::Point),
             _ => match bare {
-                "hstore" => Some(Self::Hstore),
-                "geometry" | "geography" => Some(Self::Geometry),
-                "vector" | "halfvec" => Some(Self::Vector),
+                "hstore" => Some(Self::Hstore(options.hstore)),
+                "geometry" => Some(Self::Geometry { globe: false }),
+                "geography" => Some(Self::Geometry { globe: true }),
+                "vector" => Some(Self::Vector { half: false }),
+                "halfvec" => Some(Self::Vector { half: true }),
                 _ => None,
             },
         }
     }
 
-    /// Writes the text in the envelope's form, or as it is when it is not a text of this type: no
-    /// value is lost.
-    pub(super) fn write(self, out: &mut Vec<u8>, text: &[u8]) -> Result<(), Problem> {
-        let start = out.len();
+    /// The schema of its values, required.
+    pub(super) fn schema(self) -> Schema {
+        let semantic = |kind: Kind, name: &str| Schema::new(kind).named(name).version(1);
+        let double = || Schema::new(Kind::Float64);
+        let srid = || Field::new("srid", Schema::new(Kind::Int32).optional());
+        match self {
+            Self::Bit => Schema::new(Kind::Boolean),
+            Self::Bits { length } => semantic(Kind::Bytes, "io.debezium.data.Bits")
+                .parameter("length", length.to_string()),
+            Self::Money(DecimalMode::Precise) => decimal_schema(None, MONEY_SCALE),
+            Self::Money(DecimalMode::Double) => double(),
+            Self::Money(DecimalMode::String) => Schema::new(Kind::String),
+            Self::Oid => Schema::new(Kind::Int64),
+            Self::Point => Schema::of_fields(vec![
+                Field::new("x", double()),
+                Field::new("y", double()),
+                Field::new("wkb", Schema::new(Kind::Bytes).optional()),
+                srid(),
+            ])
+            .named("io.debezium.data.geometry.Point")
+            .version(1)
+            .doc("Geometry (POINT)"),
+            Self::Hstore(HstoreMode::Json) => semantic(Kind::String, "io.debezium.data.Json"),
+            Self::Hstore(HstoreMode::Map) => {
+                let text = || Box::new(Schema::new(Kind::String));
+                let value = Box::new(Schema::new(Kind::String).optional());
+                Schema::new(Kind::Map(text(), value))
+            }
+            Self::Geometry { globe } => {
+                let name = if globe { "Geography" } else { "Geometry" };
+                Schema::of_fields(vec![Field::new("wkb", Schema::new(Kind::Bytes)), srid()])
+                    .named(format!("io.debezium.data.geometry.{name}"))
+                    .version(1)
+                    .doc(name)
+            }
+            Self::Vector { half: false } => {
+                Schema::array_of(double()).named("io.debezium.data.DoubleVector").version(1)
+            }
+            Self::Vector { half: true } => Schema::array_of(Schema::new(Kind::Float32))
+                .named("io.debezium.data.FloatVector")
+                .version(1),
+        }
+    }
+
+    /// Writes the text in the envelope's form. A text of another form is written as it is where the
+    /// format has no schema: no value is lost.
+    pub(super) fn write<W: Writer>(self, out: &mut W, text: &[u8]) -> Result<(), Problem> {
+        let text = std::str::from_utf8(text).map_err(|_| Problem::Encoding)?;
         let written = match self {
             Self::Bit => bit(out, text),
-            Self::Bits { width } => bits(out, text, width),
-            Self::BitsVarying => bits(out, text, 0),
-            Self::Money => money(out, text),
-            Self::Oid => oid(out, text),
-            Self::Point => point(out, text),
-            Self::Hstore => hstore(out, text),
-            Self::Geometry => geometry(out, text),
-            Self::Vector => vector(out, text),
+            Self::Bits { .. } => bits(text).map(|octets| out.bytes(&octets)),
+            Self::Money(mode) => money(out, text, mode),
+            Self::Oid => text.parse::<u32>().ok().map(|number| out.integer(i64::from(number))),
+            Self::Point => point(text).map(|(x, y)| write_point(out, x, y)),
+            Self::Hstore(mode) => pairs(text).map(|pairs| hstore(out, &pairs, mode)),
+            Self::Geometry { .. } => {
+                geometry(text).map(|(wkb, srid)| stand_in::shape(out, &wkb, srid))
+            }
+            Self::Vector { half } => vector(text).map(|numbers| write_vector(out, &numbers, half)),
         };
-        if written.is_some() {
-            return Ok(());
+        match written {
+            Some(()) => Ok(()),
+            None if out.is_typed() => Err(Problem::Range("a text of another form than its type's")),
+            None => {
+                out.string(text);
+                Ok(())
+            }
         }
-        out.truncate(start);
-        json::text(out, text)
+    }
+
+    /// Writes the type's zero.
+    pub(super) fn zero<W: Writer>(self, out: &mut W) {
+        match self {
+            Self::Bit => out.boolean(false),
+            Self::Bits { .. } => out.bytes(&[]),
+            Self::Money(mode) => stand_in::zero(out, &money_form(mode)),
+            Self::Oid => out.integer(0),
+            Self::Point => write_point(out, 0.0, 0.0),
+            Self::Hstore(mode) => hstore(out, &[], mode),
+            Self::Geometry { .. } => stand_in::shape(out, &[], None),
+            Self::Vector { half } => write_vector(out, &[], half),
+        }
+    }
+
+    /// Writes what stands for a value that had not changed.
+    pub(super) fn placeholder<W: Writer>(self, out: &mut W, holder: &Placeholder) {
+        match self {
+            Self::Bits { .. } => out.bytes(&holder.octets),
+            Self::Hstore(mode) => {
+                hstore(out, &[(holder.text.clone(), Some(holder.text.clone()))], mode);
+            }
+            Self::Geometry { .. } => stand_in::shape(out, &holder.octets, None),
+            Self::Vector { half } => {
+                let numbers: Vec<f64> = holder.octets.iter().copied().map(f64::from).collect();
+                write_vector(out, &numbers, half);
+            }
+            Self::Money(mode) => stand_in::placeholder(out, &money_form(mode), holder),
+            Self::Bit | Self::Oid | Self::Point => out.null(),
+        }
     }
 }
 
-fn bit(out: &mut Vec<u8>, text: &[u8]) -> Option<()> {
-    let value: &[u8] = match text {
-        b"1" => b"true",
+fn money_form(mode: DecimalMode) -> Form {
+    Form::decimal(None, Some(MONEY_SCALE), mode)
+}
+
+fn bit<W: Writer>(out: &mut W, text: &str) -> Option<()> {
+    match text {
+        "1" => out.boolean(true),
         // A `varbit(1)` may be empty.
-        b"0" | b"" => b"false",
+        "0" | "" => out.boolean(false),
         _ => return None,
-    };
-    out.extend_from_slice(value);
+    }
     Some(())
 }
 
-/// Little-endian bytes, zero bytes at the end cut down to `width`.
-fn bits(out: &mut Vec<u8>, text: &[u8], width: usize) -> Option<()> {
-    let mut bytes = Vec::with_capacity(text.len().div_ceil(8).max(1));
-    for chunk in text.rchunks(8) {
-        let mut byte = 0_u8;
+/// Little-endian bytes without zero bytes at the end.
+fn bits(text: &str) -> Option<Vec<u8>> {
+    let mut octets = Vec::with_capacity(text.len().div_ceil(8));
+    for chunk in text.as_bytes().rchunks(8) {
+        let mut octet = 0_u8;
         for digit in chunk {
-            byte = byte << 1 | binary_digit(*digit)?;
+            octet = octet << 1 | binary_digit(*digit)?;
         }
-        bytes.push(byte);
+        octets.push(octet);
     }
-    while bytes.len() > width && bytes.last() == Some(&0) {
-        bytes.pop();
+    while octets.last() == Some(&0) {
+        octets.pop();
     }
-    json::base64(out, &bytes).ok()
+    Some(octets)
 }
 
 fn binary_digit(digit: u8) -> Option<u8> {
@@ -111,43 +204,52 @@ fn binary_digit(digit: u8) -> Option<u8> {
 
 /// The server prints money by its locale, and always with all digits of the currency's fraction: the
 /// digits alone are the unscaled value.
-fn money(out: &mut Vec<u8>, text: &[u8]) -> Option<()> {
-    let digits: Vec<u8> = text.iter().copied().filter(u8::is_ascii_digit).collect();
+fn money<W: Writer>(out: &mut W, text: &str, mode: DecimalMode) -> Option<()> {
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
     if digits.is_empty() {
         return None;
     }
-    let negative = text.iter().any(|byte| matches!(byte, b'-' | b'('));
-    json::base64(out, &decimal::two_s_complement(negative, &digits)).ok()
-}
-
-fn oid(out: &mut Vec<u8>, text: &[u8]) -> Option<()> {
-    let number: u32 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    json::unsigned(out, u64::from(number));
+    let negative = text.contains(['-', '(']);
+    if mode == DecimalMode::Precise {
+        out.bytes(&decimal::two_s_complement(negative, digits.as_bytes()));
+        return Some(());
+    }
+    let cents: i64 = digits.parse().ok()?;
+    let sign = if negative && cents != 0 { "-" } else { "" };
+    let plain = format!("{sign}{}.{:02}", cents / 100, cents % 100);
+    match mode {
+        DecimalMode::Double => out.float64(plain.parse().ok()?),
+        DecimalMode::String | DecimalMode::Precise => out.string(&plain),
+    }
     Some(())
 }
 
 /// `(1,2)`
-fn point(out: &mut Vec<u8>, text: &[u8]) -> Option<()> {
-    let inner = std::str::from_utf8(text).ok()?.strip_prefix('(')?.strip_suffix(')')?;
-    let (x, y) = inner.split_once(',')?;
-    let (x, y): (f64, f64) = (x.parse().ok()?, y.parse().ok()?);
-    // Well-known binary: little-endian, geometry type 1.
-    let mut wkb = vec![1_u8, 1, 0, 0, 0];
-    wkb.extend_from_slice(&x.to_le_bytes());
-    wkb.extend_from_slice(&y.to_le_bytes());
-    out.extend_from_slice(b"{\"x\":");
-    json::float64(out, x);
-    out.extend_from_slice(b",\"y\":");
-    json::float64(out, y);
-    out.extend_from_slice(b",\"wkb\":");
-    json::base64(out, &wkb).ok()?;
-    out.extend_from_slice(b",\"srid\":null}");
-    Some(())
+fn point(text: &str) -> Option<(f64, f64)> {
+    let (x, y) = text.strip_prefix('(')?.strip_suffix(')')?.split_once(',')?;
+    Some((x.parse().ok()?, y.parse().ok()?))
 }
 
-/// Hexadecimal extended well-known binary.
-fn geometry(out: &mut Vec<u8>, text: &[u8]) -> Option<()> {
-    let wkb = text.chunks(2).map(hex_byte).collect::<Option<Vec<u8>>>()?;
+fn write_point<W: Writer>(out: &mut W, x: f64, y: f64) {
+    let mut wkb = WELL_KNOWN_POINT.to_vec();
+    wkb.extend_from_slice(&x.to_le_bytes());
+    wkb.extend_from_slice(&y.to_le_bytes());
+    out.begin_struct();
+    out.field(label!("x"));
+    out.float64(x);
+    out.field(label!("y"));
+    out.float64(y);
+    out.field(label!("wkb"));
+    out.bytes(&wkb);
+    out.field(label!("srid"));
+    out.null();
+    out.end_struct();
+}
+
+/// Hexadecimal extended well-known binary, and the number of its system of coordinates.
+fn geometry(text: &str) -> Option<(Vec<u8>, Option<u32>)> {
+    const HAS_SRID: u32 = 0x2000_0000;
+    let wkb = octets_of(text)?;
     let word = |at: usize| -> Option<u32> {
         let bytes: [u8; 4] = wkb.get(at..at + 4)?.try_into().ok()?;
         match wkb.first()? {
@@ -156,62 +258,88 @@ fn geometry(out: &mut Vec<u8>, text: &[u8]) -> Option<()> {
             _ => None,
         }
     };
-    const HAS_SRID: u32 = 0x2000_0000;
     let srid = if word(1)? & HAS_SRID == 0 { None } else { Some(word(5)?) };
-    out.extend_from_slice(b"{\"wkb\":");
-    json::base64(out, &wkb).ok()?;
-    out.extend_from_slice(b",\"srid\":");
-    match srid {
-        Some(srid) => json::unsigned(out, u64::from(srid)),
-        None => out.extend_from_slice(b"null"),
-    }
-    out.push(b'}');
-    Some(())
-}
-
-fn hex_byte(pair: &[u8]) -> Option<u8> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    match pair {
-        [high, low] => Some(digit(high)? << 4 | digit(low)?),
-        _ => None,
-    }
+    Some((wkb, srid))
 }
 
 /// `[1,2.5,3]`
-fn vector(out: &mut Vec<u8>, text: &[u8]) -> Option<()> {
-    let inner = std::str::from_utf8(text).ok()?.strip_prefix('[')?.strip_suffix(']')?;
-    for (index, number) in inner.split(',').enumerate() {
-        out.push(if index == 0 { b'[' } else { b',' });
-        json::float64(out, number.trim().parse().ok()?);
-    }
-    out.push(b']');
-    Some(())
+fn vector(text: &str) -> Option<Vec<f64>> {
+    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+    inner.split(',').map(|number| number.trim().parse().ok()).collect()
 }
 
-/// `"a"=>"1", "b"=>NULL` as the text of a JSON object, itself a JSON string.
-fn hstore(out: &mut Vec<u8>, text: &[u8]) -> Option<()> {
-    let mut rest = std::str::from_utf8(text).ok()?;
-    let mut object = vec![b'{'];
+fn write_vector<W: Writer>(out: &mut W, numbers: &[f64], half: bool) {
+    out.begin_array(numbers.len());
+    for number in numbers {
+        out.item();
+        if half {
+            #[expect(clippy::cast_possible_truncation, reason = "it has 16 bits")]
+            out.float32(*number as f32);
+        } else {
+            out.float64(*number);
+        }
+    }
+    out.end_array();
+}
+
+/// A key and its value, which may be null.
+type Pair = (String, Option<String>);
+
+fn hstore<W: Writer>(out: &mut W, pairs: &[Pair], mode: HstoreMode) {
+    match mode {
+        HstoreMode::Json => out.string(&object(pairs)),
+        HstoreMode::Map => {
+            out.begin_map(pairs.len());
+            for (key, value) in pairs {
+                out.key(key);
+                match value {
+                    Some(value) => out.string(value),
+                    None => out.null(),
+                }
+            }
+            out.end_map();
+        }
+    }
+}
+
+/// The text of a JSON object.
+fn object(pairs: &[Pair]) -> String {
+    let mut out = vec![b'{'];
+    for (key, value) in pairs {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        json::string(&mut out, key);
+        out.push(b':');
+        match value {
+            Some(value) => json::string(&mut out, value),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+    out.push(b'}');
+    String::from_utf8(out).expect("JSON of strings is UTF-8")
+}
+
+/// `"a"=>"1", "b"=>NULL`
+fn pairs(text: &str) -> Option<Vec<Pair>> {
+    let mut pairs = Vec::new();
+    let mut rest = text;
     while !rest.is_empty() {
-        if object.len() > 1 {
+        if !pairs.is_empty() {
             rest = rest.strip_prefix(", ")?;
-            object.push(b',');
         }
         let (key, tail) = quoted(rest)?;
-        json::string(&mut object, &key);
-        object.push(b':');
         rest = tail.strip_prefix("=>")?;
         if let Some(tail) = rest.strip_prefix("NULL") {
-            object.extend_from_slice(b"null");
+            pairs.push((key, None));
             rest = tail;
         } else {
             let (value, tail) = quoted(rest)?;
-            json::string(&mut object, &value);
+            pairs.push((key, Some(value)));
             rest = tail;
         }
     }
-    object.push(b'}');
-    json::text(out, &object).ok()
+    Some(pairs)
 }
 
 /// A text in double quotes with backslash escapes at the front of `input`, and what follows it.
@@ -232,10 +360,12 @@ fn quoted(input: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connect::JsonWriter;
 
     fn check(native_type: &str, text: &str, expected: &str) {
         let mut out = Vec::new();
-        Native::named(native_type).unwrap().write(&mut out, text.as_bytes()).unwrap();
+        let native = Native::named(native_type, &Options::default()).unwrap();
+        native.write(&mut JsonWriter::new(&mut out, false), text.as_bytes()).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), expected, "{native_type}");
     }
 
@@ -244,18 +374,18 @@ mod tests {
         for (name, native) in [
             ("bit(1)", Some(Native::Bit)),
             ("\"bit\"", Some(Native::Bit)),
-            ("bit(9)", Some(Native::Bits { width: 2 })),
+            ("bit(9)", Some(Native::Bits { length: 9 })),
             ("bit varying(1)", Some(Native::Bit)),
-            ("bit varying", Some(Native::BitsVarying)),
-            ("money", Some(Native::Money)),
+            ("bit varying", Some(Native::Bits { length: 2_147_483_647 })),
+            ("money", Some(Native::Money(DecimalMode::Precise))),
             ("app.money", None),
-            ("public.hstore", Some(Native::Hstore)),
-            ("public.vector(3)", Some(Native::Vector)),
-            ("geometry(Point,4326)", Some(Native::Geometry)),
+            ("public.hstore", Some(Native::Hstore(HstoreMode::Json))),
+            ("public.vector(3)", Some(Native::Vector { half: false })),
+            ("geometry(Point,4326)", Some(Native::Geometry { globe: false })),
             ("inet", None),
             ("", None),
         ] {
-            assert_eq!(Native::named(name), native, "{name}");
+            assert_eq!(Native::named(name, &Options::default()), native, "{name}");
         }
     }
 
@@ -264,7 +394,7 @@ mod tests {
         check("bit(1)", "1", "true");
         check("bit varying(1)", "", "false");
         check("bit(3)", "011", "\"Aw==\"");
-        check("bit(9)", "000000011", "\"AwA=\"");
+        check("bit(9)", "000000011", "\"Aw==\"");
         check("bit varying", "000000011", "\"Aw==\"");
         check("bit varying", "", "\"\"");
         check("money", "-$1,234.11", "\"/h3t\"");

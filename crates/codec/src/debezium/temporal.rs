@@ -1,7 +1,9 @@
 //! Dates and times in the units and texts of the envelope.
 
-use super::{error::Problem, json};
+use super::error::Problem;
+use crate::connect::Writer;
 use cdc_core::Timestamp;
+use std::fmt;
 
 const SECONDS_A_DAY: i64 = 86_400;
 const NANOS_A_DAY: i64 = SECONDS_A_DAY * 1_000_000_000;
@@ -15,39 +17,75 @@ const NEGATIVE_INFINITY: i64 = -9_223_372_036_832_400_000;
 
 const OUT_OF_RANGE: Problem = Problem::Range("the date does not fit 64 bits");
 
-/// Unit of a numeric time or timestamp.
+/// Unit or form of a date, time or timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     Millis,
     Micros,
+    Nanos,
+    /// Milliseconds by the names of Kafka Connect.
+    Connect,
+    /// ISO 8601 text.
+    Iso,
 }
 
 impl Unit {
-    /// The unit of a type that keeps so many digits of a second; databases keep 6 by default.
-    pub(super) fn of_precision(digits: Option<u8>) -> Self {
-        if digits.unwrap_or(6) <= 3 { Self::Millis } else { Self::Micros }
-    }
-
     fn nanos(self) -> u32 {
         match self {
-            Self::Millis => 1_000_000,
+            Self::Millis | Self::Connect => 1_000_000,
             Self::Micros => 1_000,
+            Self::Nanos | Self::Iso => 1,
         }
     }
 }
 
-/// A time of day in its unit.
-pub(super) fn time(nanos: i64, unit: Unit) -> i64 {
-    nanos.div_euclid(i64::from(unit.nanos()))
+/// Writes a day since 1970.
+pub(super) fn write_date<W: Writer>(out: &mut W, days: i32, unit: Unit) {
+    match (unit, days) {
+        (Unit::Iso, i32::MAX) => out.plain(format_args!("infinity")),
+        (Unit::Iso, i32::MIN) => out.plain(format_args!("-infinity")),
+        (Unit::Iso, days) => out.plain(format_args!("{}Z", Day(i64::from(days)))),
+        _ => out.integer(i64::from(days)),
+    }
+}
+
+/// Writes a time of day.
+pub(super) fn write_time<W: Writer>(out: &mut W, nanos: i64, unit: Unit) {
+    if unit == Unit::Iso {
+        out.plain(format_args!("{}Z", Clock::of_nanos(nanos)));
+    } else {
+        out.integer(nanos.div_euclid(i64::from(unit.nanos())));
+    }
+}
+
+/// Writes a timestamp without a zone.
+pub(super) fn write_timestamp<W: Writer>(
+    out: &mut W,
+    value: Timestamp,
+    unit: Unit,
+) -> Result<(), Problem> {
+    if unit == Unit::Iso {
+        write_iso(out, value, None);
+    } else {
+        out.integer(timestamp(value, unit)?);
+    }
+    Ok(())
 }
 
 /// A timestamp in its unit since 1970.
-pub(super) fn timestamp(value: Timestamp, unit: Unit) -> Result<i64, Problem> {
+fn timestamp(value: Timestamp, unit: Unit) -> Result<i64, Problem> {
+    // The constants count microseconds, which milliseconds hold as well; as nanoseconds they would be
+    // dates that are not far away.
+    let infinite = |micros: i64| match unit {
+        Unit::Millis | Unit::Connect => Ok(micros / 1_000),
+        Unit::Micros => Ok(micros),
+        Unit::Nanos | Unit::Iso => Err(OUT_OF_RANGE),
+    };
     if value == Timestamp::INFINITY {
-        return Ok(POSITIVE_INFINITY);
+        return infinite(POSITIVE_INFINITY);
     }
     if value == Timestamp::NEG_INFINITY {
-        return Ok(NEGATIVE_INFINITY);
+        return infinite(NEGATIVE_INFINITY);
     }
     since_epoch(value, i64::from(1_000_000_000 / unit.nanos())).ok_or(OUT_OF_RANGE)
 }
@@ -72,56 +110,114 @@ pub(super) fn interval(months: i32, days: i32, micros: i64) -> Result<i64, Probl
         .map_err(|_| Problem::Range("the interval does not fit 64 bits of microseconds"))
 }
 
-/// An instant as a JSON string in UTC with six digits of fraction, nine where six would lose some.
-pub(super) fn write_instant(out: &mut Vec<u8>, value: Timestamp) {
+/// Writes a span as ISO 8601 text with all of its parts.
+pub(super) fn write_interval<W: Writer>(out: &mut W, months: i32, days: i32, micros: i64) {
+    let (hours, minutes) = (micros / 3_600_000_000, micros / 60_000_000 % 60);
+    let seconds = micros % 60_000_000;
+    let sign = if seconds < 0 { "-" } else { "" };
+    let fraction = Fraction(seconds.unsigned_abs() % 1_000_000 * 1_000);
+    out.plain(format_args!(
+        "P{}Y{}M{days}DT{hours}H{minutes}M{sign}{}{fraction}S",
+        months / 12,
+        months % 12,
+        seconds.unsigned_abs() / 1_000_000
+    ));
+}
+
+/// Writes an instant in UTC with at least so many digits of a second.
+pub(super) fn write_instant<W: Writer>(out: &mut W, value: Timestamp, digits: u8) {
+    write_iso(out, value, Some(digits));
+}
+
+/// Writes a point in time as ISO 8601 text: with at least so many digits of a second, or with those
+/// that it needs.
+fn write_iso<W: Writer>(out: &mut W, value: Timestamp, digits: Option<u8>) {
     if value == Timestamp::INFINITY {
-        return out.extend_from_slice(b"\"infinity\"");
+        return out.plain(format_args!("infinity"));
     }
     if value == Timestamp::NEG_INFINITY {
-        return out.extend_from_slice(b"\"-infinity\"");
+        return out.plain(format_args!("-infinity"));
     }
-    let (year, month, day) = civil(value.seconds.div_euclid(SECONDS_A_DAY));
+    let day = Day(value.seconds.div_euclid(SECONDS_A_DAY));
     let second = value.seconds.rem_euclid(SECONDS_A_DAY);
-    out.push(b'"');
-    match year {
-        10_000.. => json::token(out, format_args!("+{year}")),
-        0.. => json::token(out, format_args!("{year:04}")),
-        _ => json::token(out, format_args!("-{:04}", year.unsigned_abs())),
-    }
-    json::token(out, format_args!("-{month:02}-{day:02}T"));
-    write_clock(out, second);
-    if value.nanos.is_multiple_of(1_000) {
-        json::token(out, format_args!(".{:06}Z\"", value.nanos / 1_000));
-    } else {
-        json::token(out, format_args!(".{:09}Z\"", value.nanos));
+    let clock = Clock { second, nanos: 0 };
+    let nanos = value.nanos;
+    let Some(digits) = digits else {
+        return out.plain(format_args!("{day}T{clock}{}Z", Fraction(u64::from(nanos))));
+    };
+    // No digit is lost where a column holds more of them than it declares.
+    let enough = |digits: &u8| nanos.is_multiple_of(10_u32.pow(9 - u32::from(*digits)));
+    match [digits.min(9), 6, 9].into_iter().find(enough) {
+        Some(0) => out.plain(format_args!("{day}T{clock}Z")),
+        digits => {
+            let width = usize::from(digits.unwrap_or(9));
+            let kept = nanos / 10_u32.pow(9 - u32::from(digits.unwrap_or(9)));
+            out.plain(format_args!("{day}T{clock}.{kept:0width$}Z"));
+        }
     }
 }
 
-/// A time with an offset as a JSON string in UTC, with the digits of fraction that it needs.
-pub(super) fn write_time_tz(out: &mut Vec<u8>, nanos: i64, offset_seconds: i32) {
+/// Writes a time with an offset in UTC, with the digits of fraction that it needs.
+pub(super) fn write_time_tz<W: Writer>(out: &mut W, nanos: i64, offset_seconds: i32) {
     let shifted = i128::from(nanos) - i128::from(offset_seconds) * 1_000_000_000;
     let nanos = if shifted == i128::from(NANOS_A_DAY) && offset_seconds == 0 {
         NANOS_A_DAY
     } else {
         i64::try_from(shifted.rem_euclid(i128::from(NANOS_A_DAY))).unwrap_or(0)
     };
-    out.push(b'"');
-    write_clock(out, nanos / 1_000_000_000);
-    let mut fraction = nanos % 1_000_000_000;
-    if fraction > 0 {
-        let mut width = 9;
-        while fraction % 10 == 0 {
+    out.plain(format_args!("{}Z", Clock::of_nanos(nanos)));
+}
+
+/// Prints the date of a day since 1970.
+struct Day(i64);
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = civil(self.0);
+        match year {
+            10_000.. => write!(f, "+{year}")?,
+            0.. => write!(f, "{year:04}")?,
+            _ => write!(f, "-{:04}", year.unsigned_abs())?,
+        }
+        write!(f, "-{month:02}-{day:02}")
+    }
+}
+
+/// Prints a time of day with the digits of fraction that it needs.
+struct Clock {
+    second: i64,
+    nanos: u64,
+}
+
+impl Clock {
+    fn of_nanos(nanos: i64) -> Self {
+        let fraction = nanos.rem_euclid(1_000_000_000).unsigned_abs();
+        Self { second: nanos.div_euclid(1_000_000_000), nanos: fraction }
+    }
+}
+
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (hour, minute, second) = (self.second / 3600, self.second / 60 % 60, self.second % 60);
+        write!(f, "{hour:02}:{minute:02}:{second:02}{}", Fraction(self.nanos))
+    }
+}
+
+/// Prints nanoseconds as a fraction without zeros at its end.
+struct Fraction(u64);
+
+impl fmt::Display for Fraction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut fraction, mut width) = (self.0, 9);
+        if fraction == 0 {
+            return Ok(());
+        }
+        while fraction.is_multiple_of(10) {
             fraction /= 10;
             width -= 1;
         }
-        json::token(out, format_args!(".{fraction:0width$}"));
+        write!(f, ".{fraction:0width$}")
     }
-    out.extend_from_slice(b"Z\"");
-}
-
-fn write_clock(out: &mut Vec<u8>, second: i64) {
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    json::token(out, format_args!("{hour:02}:{minute:02}:{second:02}"));
 }
 
 /// Year, month and day of a day since 1970 in the proleptic Gregorian calendar. Counts in eras of
@@ -143,11 +239,44 @@ fn civil(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connect::JsonWriter;
+
+    fn written(write: impl FnOnce(&mut JsonWriter<'_>)) -> String {
+        let mut out = Vec::new();
+        write(&mut JsonWriter::new(&mut out, true));
+        String::from_utf8(out).unwrap()
+    }
 
     fn instant(seconds: i64, nanos: u32) -> String {
-        let mut out = Vec::new();
-        write_instant(&mut out, Timestamp { seconds, nanos });
-        String::from_utf8(out).unwrap()
+        written(|out| write_instant(out, Timestamp { seconds, nanos }, 6))
+    }
+
+    #[test]
+    fn instants_have_the_digits_of_their_column() {
+        let at = Timestamp { seconds: 0, nanos: 120_000_000 };
+        let cases =
+            [(0, "120000"), (1, "120000"), (2, "12"), (3, "120"), (5, "12000"), (9, "120000000")];
+        for (digits, expected) in cases {
+            let expected = format!("\"1970-01-01T00:00:00.{expected}Z\"");
+            assert_eq!(written(|out| write_instant(out, at, digits)), expected);
+        }
+        let finest = Timestamp { seconds: 0, nanos: 1 };
+        let text = written(|out| write_instant(out, finest, 2));
+        assert_eq!(text, "\"1970-01-01T00:00:00.000000001Z\"");
+        let whole = Timestamp { seconds: 0, nanos: 0 };
+        assert_eq!(written(|out| write_instant(out, whole, 0)), "\"1970-01-01T00:00:00Z\"");
+    }
+
+    #[test]
+    fn text_is_iso_8601() {
+        let date = |days| written(|out| write_date(out, days, Unit::Iso));
+        assert_eq!(date(17_109), "\"2016-11-04Z\"");
+        assert_eq!(date(i32::MAX), "\"infinity\"");
+        let span = |m, d, us| written(|out| write_interval(out, m, d, us));
+        assert_eq!(span(14, 3, 14_706_780_000), "\"P1Y2M3DT4H5M6.78S\"");
+        assert_eq!(span(-1, 2, -11_045_000_001), "\"P0Y-1M2DT-3H-4M-5.000001S\"");
+        assert_eq!(span(0, 0, -1), "\"P0Y0M0DT0H0M-0.000001S\"");
+        assert!(span(i32::MIN, i32::MIN, i64::MIN).starts_with("\"P-178956970Y-8M-2147483648DT-"));
     }
 
     #[test]
@@ -183,9 +312,8 @@ mod tests {
             (NANOS_A_DAY, -3_600, "01:00:00Z"),
             (1, 0, "00:00:00.000000001Z"),
         ] {
-            let mut out = Vec::new();
-            write_time_tz(&mut out, nanos, offset);
-            assert_eq!(String::from_utf8(out).unwrap(), format!("\"{expected}\""));
+            let text = written(|out| write_time_tz(out, nanos, offset));
+            assert_eq!(text, format!("\"{expected}\""));
         }
     }
 
@@ -200,6 +328,9 @@ mod tests {
         assert_eq!(interval(1, 2, 3), Ok(2_629_800_000_000 + 172_800_000_000 + 3));
         assert!(interval(i32::MAX, 0, 0).is_err());
         assert_eq!(interval(i32::MAX, i32::MAX, i64::MAX), Ok(i64::MAX));
-        assert_eq!(time(NANOS_A_DAY, Unit::Micros), 86_400_000_000);
+        let time = written(|out| write_time(out, NANOS_A_DAY, Unit::Micros));
+        assert_eq!(time, "86400000000");
+        assert_eq!(timestamp(Timestamp::INFINITY, Unit::Millis), Ok(POSITIVE_INFINITY / 1_000));
+        assert_eq!(timestamp(Timestamp::INFINITY, Unit::Nanos), Err(OUT_OF_RANGE));
     }
 }

@@ -1,0 +1,29 @@
+//! Kafka Connect's schema model, which every format of Debezium's records is derived from.
+//!
+//! ```text
+//! TableSchema + Options ─▶ Schema of key, envelope … ─┬─▶ text of JSON with schemas
+//!                                                     ├─▶ Avro schema      (others build on it)
+//!                                                     └─▶ Protobuf, JSON Schema
+//! Change ─▶ calls to a Writer, in the order of the schema ─▶ bytes of one format
+//! ```
+//!
+//! A [`Schema`] is a tree: a [`Kind`] with what Connect says about it (is it optional, which semantic
+//! name and version, which parameters). A [`Writer`] takes one value of a schema, part by part, so
+//! that no format needs a tree of the value.
+
+mod json;
+mod label;
+mod names;
+mod print;
+mod read;
+mod schema;
+mod writer;
+
+pub use json::JsonWriter;
+pub use label::Label;
+pub(crate) use label::label;
+pub use names::NameAdjustment;
+pub use print::print;
+pub use read::{UnreadableSchema, read};
+pub use schema::{Field, Kind, Literal, Schema};
+pub use writer::Writer;
