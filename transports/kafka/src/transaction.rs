@@ -1,0 +1,191 @@
+//! Records in transactions: all of them become visible at once, or none.
+
+use crate::{
+    append::Appender,
+    client::{Factory, blocking},
+    error, group,
+    record::Outgoing,
+};
+use cdc_core::{Error, Offset, Place, Result, TopicPartition};
+use rdkafka::{
+    config::FromClientConfigAndContext,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    producer::Producer,
+    types::RDKafkaErrorCode as Code,
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// What one transaction holds.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// Records for each partition, in order.
+    pub records: BTreeMap<TopicPartition, Vec<Outgoing>>,
+    /// How far groups have got with it, by their names without the configured first part.
+    pub offsets: BTreeMap<String, BTreeMap<TopicPartition, Place>>,
+}
+
+/// A producer that is the only one with its transactional id: whoever begins with the same id later
+/// shuts this one out.
+pub struct Transactions {
+    id: Arc<str>,
+    factory: Factory,
+    appender: Arc<Appender>,
+    /// Transactions of one producer come one after the other.
+    one: tokio::sync::Mutex<Stand>,
+}
+
+/// How the producer stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    Ready,
+    /// A transaction was begun and neither committed nor rolled back.
+    Open,
+    /// Shut out or broken: only a new producer helps.
+    Over,
+}
+
+impl Transactions {
+    pub(crate) async fn begin(
+        factory: &Factory,
+        appender: Arc<Appender>,
+        id: &str,
+    ) -> Result<Self> {
+        let (producer, name, timeout) = (Arc::clone(&appender), id.to_owned(), wait(factory));
+        blocking(move || {
+            let begun = producer.producer.init_transactions(timeout);
+            begun.map_err(|error| failure(&name, "begin", &error))
+        })
+        .await?;
+        let one = tokio::sync::Mutex::new(Stand::Ready);
+        Ok(Self { id: Arc::from(id), factory: factory.clone(), appender, one })
+    }
+
+    /// Writes records and offsets in one transaction and waits for its commit. Says for each partition
+    /// the offset after its last record. After an error nothing of it is or becomes visible, unless the
+    /// error is about the commit itself, whose outcome the next producer with this id settles.
+    pub async fn commit(&self, commit: Commit) -> Result<BTreeMap<TopicPartition, Offset>> {
+        let mut stand = self.one.lock().await;
+        // A call that was cancelled left its transaction open.
+        if *stand == Stand::Open {
+            *stand = self.roll_back("the call was cancelled").await?;
+        }
+        if *stand == Stand::Over {
+            return Err(error::fenced(&self.id, "this producer has ended"));
+        }
+        *stand = Stand::Open;
+        match self.attempt(commit).await {
+            Ok(ends) => {
+                *stand = Stand::Ready;
+                Ok(ends)
+            }
+            Err(error) if error.code == FENCED => {
+                *stand = Stand::Over;
+                self.appender.forget(&error.context);
+                Err(error)
+            }
+            Err(error) => {
+                *stand = self.roll_back(&error.context).await.unwrap_or(Stand::Over);
+                Err(error)
+            }
+        }
+    }
+
+    async fn attempt(&self, commit: Commit) -> Result<BTreeMap<TopicPartition, Offset>> {
+        self.call("begin", Duration::ZERO, |appender, _| appender.producer.begin_transaction())
+            .await?;
+        let mut receipts = Vec::new();
+        for (to, records) in commit.records {
+            if !records.is_empty() {
+                let receipt = self.appender.append(&to, records).await?;
+                receipts.push((to, receipt));
+            }
+        }
+        for (group, places) in commit.offsets {
+            self.send_offsets(&group, &places).await?;
+        }
+        let timeout = wait(&self.factory);
+        self.call("commit", timeout, |appender, timeout| {
+            appender.producer.commit_transaction(timeout)
+        })
+        .await?;
+        let mut ends = BTreeMap::new();
+        for (to, receipt) in receipts {
+            let end = receipt.0.await;
+            let end = end.map_err(|_| error::append_failed(&to, "the transport is closed"))??;
+            ends.insert(to, end);
+        }
+        Ok(ends)
+    }
+
+    async fn send_offsets(
+        &self,
+        group: &str,
+        places: &BTreeMap<TopicPartition, Place>,
+    ) -> Result<()> {
+        let name = self.factory.config.group_name(group);
+        let (factory, places) = (self.factory.clone(), places.clone());
+        let timeout = wait(&self.factory);
+        self.call("add offsets to", timeout, move |appender, timeout| {
+            let mut settings = factory.consumer_settings();
+            settings.set("group.id", name);
+            let speaker = BaseConsumer::from_config_and_context(&settings, factory.context())?;
+            let metadata = speaker.group_metadata().ok_or(KafkaError::Canceled)?;
+            let list = group::list_of(&places)?;
+            appender.producer.send_offsets_to_transaction(&list, &metadata, timeout)
+        })
+        .await
+    }
+
+    async fn roll_back(&self, why: &str) -> Result<Stand> {
+        let timeout = wait(&self.factory);
+        let done = self
+            .call("roll back", timeout, |appender, timeout| {
+                match appender.producer.abort_transaction(timeout) {
+                    // It had not begun.
+                    Err(KafkaError::Transaction(error)) if error.code() == Code::State => Ok(()),
+                    done => done,
+                }
+            })
+            .await;
+        self.appender.forget(why);
+        match done {
+            Ok(()) => Ok(Stand::Ready),
+            Err(error) => {
+                tracing::warn!(code = error.code, error = %error.chain(), "a roll-back failed");
+                Ok(Stand::Over)
+            }
+        }
+    }
+
+    async fn call(
+        &self,
+        doing: &'static str,
+        timeout: Duration,
+        work: impl FnOnce(&Appender, Duration) -> Result<(), KafkaError> + Send + 'static,
+    ) -> Result<()> {
+        let (appender, id) = (Arc::clone(&self.appender), Arc::clone(&self.id));
+        blocking(move || work(&appender, timeout).map_err(|error| failure(&id, doing, &error)))
+            .await
+    }
+}
+
+const FENCED: &str = "CDC-2116";
+
+/// Transactions wait for records, and so for longer than one request.
+fn wait(factory: &Factory) -> Duration {
+    factory.config.request_timeout().saturating_mul(3)
+}
+
+fn failure(id: &str, doing: &str, error: &KafkaError) -> Error {
+    let reason = format!("cannot {doing} a transaction: {error}");
+    match error.rdkafka_error_code() {
+        Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::Fatal) => {
+            error::fenced(id, &reason)
+        }
+        Some(code @ Code::TransactionalIdAuthorizationFailed) => {
+            error::answer(&format!("{doing} a transaction of {id}"), code)
+        }
+        _ => error::aborted(id, &reason),
+    }
+}
