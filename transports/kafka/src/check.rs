@@ -39,7 +39,7 @@ async fn look(config: &Config, scope: &Scope, expected: &[String]) -> Result<Vec
     let appender = Arc::new(Appender::start(&factory, None)?);
     let (brokers, topics) = cluster(&factory, &appender).await?;
     findings.push(Finding::ok(format!(
-        "Kafka answers with {brokers} brokers as {}",
+        "Kafka answers at {} (brokers: {brokers})",
         config.bootstrap_servers
     )));
     findings.extend(replication(config, brokers));
@@ -82,7 +82,9 @@ fn replication(config: &Config, brokers: usize) -> Option<Finding> {
     let wanted = usize::from(config.topic_replication_factor);
     if wanted > brokers {
         return Some(Finding::error(
-            format!("kafka.topic_replication_factor is {wanted}, and there are {brokers} brokers"),
+            format!(
+                "kafka.topic_replication_factor is {wanted}, and the cluster has {brokers} broker(s)"
+            ),
             format!("set kafka.topic_replication_factor: {}", brokers.min(3)),
         ));
     }

@@ -23,6 +23,8 @@ pub(crate) struct Diagnosis(Mutex<Option<(Code, String)>>);
 
 impl Diagnosis {
     fn note(&self, code: Code, reason: &str) {
+        // A broker that ends the handshake is reported as a lost connection.
+        let code = if reason.contains("SSL routines") { Code::SSL } else { code };
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // That all brokers are down follows from what was said before, which tells more.
         if code != Code::AllBrokersDown || last.is_none() {

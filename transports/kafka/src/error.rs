@@ -40,6 +40,7 @@ pub(crate) fn answer(doing: &str, code: Code) -> Error {
 fn by_code(doing: &str, code: Option<Code>, unreachable: bool, reason: &str) -> Error {
     let context = format!("cannot {doing}: {reason}");
     match code {
+        Some(Code::Authentication) if reason.contains(NO_TOKEN) => no_token(context),
         Some(Code::Authentication | Code::SaslAuthenticationFailed) => Error::new(
             "CDC-2103",
             Origin::Transport,
@@ -190,15 +191,16 @@ pub(crate) fn aborted(transactional_id: &str, reason: &str) -> Error {
         .with_remedy("look into the brokers' logs; the same records are sent again by themselves")
 }
 
+/// How the library's own report of a missing token is told from a refused one.
+const NO_TOKEN: &str = "no token for the login to Kafka";
+
 /// No token for a login can be made.
 pub(crate) fn token(why: impl fmt::Display) -> Error {
-    Error::new(
-        "CDC-2118",
-        Origin::Transport,
-        Retry::Backoff,
-        format!("no token for the login to Kafka: {why}"),
-    )
-    .with_remedy(
+    no_token(format!("{NO_TOKEN}: {why}"))
+}
+
+fn no_token(context: String) -> Error {
+    Error::new("CDC-2118", Origin::Transport, Retry::Backoff, context).with_remedy(
         "for sasl_iam set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or give the machine a role; for \
          sasl_oauthbearer check `kafka.oauth_token_file`, or the machine's service account on Google \
          Cloud",

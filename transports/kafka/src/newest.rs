@@ -12,6 +12,7 @@ use rdkafka::{
     config::FromClientConfigAndContext,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
+    types::RDKafkaErrorCode as Code,
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -136,21 +137,38 @@ impl Prober {
                     deadline = deadline.min(Instant::now() + wait.min(self.timeout));
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => {}
+                // What connections report comes here too, and heals.
+                Some(Err(error)) if is_passing(&error) => {}
                 Some(Err(error)) => return Err(self.failed(of, &error)),
             }
         }
         if at_end {
             return Ok(newest);
         }
-        Err(self.failed(
-            of,
-            &KafkaError::MetadataFetch(rdkafka::types::RDKafkaErrorCode::OperationTimedOut),
-        ))
+        Err(self.failed(of, &KafkaError::MetadataFetch(Code::OperationTimedOut)))
     }
 
     fn failed(&self, of: &TopicPartition, error: &KafkaError) -> cdc_core::Error {
         error::request(&format!("look at the end of {of}"), error, &self.context.heard)
     }
+}
+
+fn is_passing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::BrokerTransportFailure
+                | Code::AllBrokersDown
+                | Code::Resolve
+                | Code::OperationTimedOut
+                | Code::MessageTimedOut
+                | Code::UnknownTopicOrPartition
+                | Code::NotLeaderForPartition
+                | Code::CoordinatorNotAvailable
+                | Code::CoordinatorLoadInProgress
+                | Code::NotCoordinator
+        )
+    )
 }
 
 pub(crate) fn number(of: &TopicPartition) -> i32 {

@@ -14,7 +14,11 @@ use rdkafka::{
     producer::Producer,
     types::RDKafkaErrorCode as Code,
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 /// What one transaction holds.
 #[derive(Clone, Debug, Default)]
@@ -27,22 +31,25 @@ pub struct Commit {
 
 /// A producer that is the only one with its transactional id: whoever begins with the same id later
 /// shuts this one out.
-pub struct Transactions {
+pub struct Transactions(Arc<Session>);
+
+struct Session {
     id: Arc<str>,
     factory: Factory,
     appender: Arc<Appender>,
     /// Transactions of one producer come one after the other.
-    one: tokio::sync::Mutex<Stand>,
+    stand: Arc<tokio::sync::Mutex<Stand>>,
+    /// Where the last commits ended. Brokers confirm a commit a moment before they show its records.
+    ends: Mutex<BTreeMap<TopicPartition, Offset>>,
 }
 
 /// How the producer stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Stand {
     Ready,
-    /// A transaction was begun and neither committed nor rolled back.
-    Open,
-    /// Shut out or broken: only a new producer helps.
-    Over,
+    /// Another producer has begun.
+    ShutOut(String),
+    /// What became of a transaction is not known; the next producer settles it.
+    Broken(String),
 }
 
 impl Transactions {
@@ -57,38 +64,59 @@ impl Transactions {
             begun.map_err(|error| failure(&name, "begin", &error))
         })
         .await?;
-        let one = tokio::sync::Mutex::new(Stand::Ready);
-        Ok(Self { id: Arc::from(id), factory: factory.clone(), appender, one })
+        let stand = Arc::new(tokio::sync::Mutex::new(Stand::Ready));
+        let (id, factory, ends) = (Arc::from(id), factory.clone(), Mutex::default());
+        Ok(Self(Arc::new(Session { id, factory, appender, stand, ends })))
+    }
+
+    /// Where the last commit in a partition ended.
+    pub(crate) fn end(&self, of: &TopicPartition) -> Option<Offset> {
+        self.0.ends.lock().unwrap_or_else(PoisonError::into_inner).get(of).copied()
     }
 
     /// Writes records and offsets in one transaction and waits for its commit. Says for each partition
     /// the offset after its last record. After an error nothing of it is or becomes visible, unless the
-    /// error is about the commit itself, whose outcome the next producer with this id settles.
+    /// error is about the commit itself, whose outcome the next producer with this id settles. A call
+    /// that is cancelled goes on by itself, and the next one waits for it.
     pub async fn commit(&self, commit: Commit) -> Result<BTreeMap<TopicPartition, Offset>> {
-        let mut stand = self.one.lock().await;
-        // A call that was cancelled left its transaction open.
-        if *stand == Stand::Open {
-            *stand = self.roll_back("the call was cancelled").await?;
+        let mut stand = Arc::clone(&self.0.stand).lock_owned().await;
+        let session = Arc::clone(&self.0);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "ends with its transaction; waited for below"
+        )]
+        let work = tokio::spawn(async move { session.commit(commit, &mut stand).await });
+        work.await.map_err(|_| error::aborted(&self.0.id, "its task was stopped"))?
+    }
+}
+
+impl Session {
+    async fn commit(
+        &self,
+        commit: Commit,
+        stand: &mut Stand,
+    ) -> Result<BTreeMap<TopicPartition, Offset>> {
+        match stand {
+            Stand::Ready => {}
+            Stand::ShutOut(why) => return Err(error::fenced(&self.id, why)),
+            Stand::Broken(why) => return Err(error::aborted(&self.id, why)),
         }
-        if *stand == Stand::Over {
-            return Err(error::fenced(&self.id, "this producer has ended"));
-        }
-        *stand = Stand::Open;
-        match self.attempt(commit).await {
+        let error = match self.attempt(commit).await {
             Ok(ends) => {
-                *stand = Stand::Ready;
-                Ok(ends)
+                let mut known = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+                known.extend(ends.iter().map(|(of, end)| (of.clone(), *end)));
+                return Ok(ends);
             }
-            Err(error) if error.code == FENCED => {
-                *stand = Stand::Over;
-                self.appender.forget(&error.context);
-                Err(error)
-            }
-            Err(error) => {
-                *stand = self.roll_back(&error.context).await.unwrap_or(Stand::Over);
-                Err(error)
-            }
+            Err(error) => error,
+        };
+        if error.code == FENCED {
+            *stand = Stand::ShutOut(error.context.clone());
+        } else if let Err(second) = self.roll_back().await {
+            tracing::warn!(code = second.code, error = %second.chain(), "a roll-back failed");
+            *stand = Stand::Broken(format!("it could not be ended: {}", second.context));
         }
+        self.appender.forget(&error.context);
+        Err(error)
     }
 
     async fn attempt(&self, commit: Commit) -> Result<BTreeMap<TopicPartition, Offset>> {
@@ -137,25 +165,15 @@ impl Transactions {
         .await
     }
 
-    async fn roll_back(&self, why: &str) -> Result<Stand> {
-        let timeout = wait(&self.factory);
-        let done = self
-            .call("roll back", timeout, |appender, timeout| {
-                match appender.producer.abort_transaction(timeout) {
-                    // It had not begun.
-                    Err(KafkaError::Transaction(error)) if error.code() == Code::State => Ok(()),
-                    done => done,
-                }
-            })
-            .await;
-        self.appender.forget(why);
-        match done {
-            Ok(()) => Ok(Stand::Ready),
-            Err(error) => {
-                tracing::warn!(code = error.code, error = %error.chain(), "a roll-back failed");
-                Ok(Stand::Over)
+    async fn roll_back(&self) -> Result<()> {
+        self.call("roll back", wait(&self.factory), |appender, timeout| {
+            match appender.producer.abort_transaction(timeout) {
+                // It had not begun.
+                Err(KafkaError::Transaction(error)) if error.code() == Code::State => Ok(()),
+                done => done,
             }
-        }
+        })
+        .await
     }
 
     async fn call(

@@ -297,17 +297,16 @@ impl Transport for KafkaTransport {
         if self.topics.look_up(&of.topic).await?.is_none() {
             return Ok(Offset(0));
         }
-        let (prober, of) = (Arc::clone(&self.prober), of.clone());
-        let marked = self.transactions.is_some();
-        blocking(move || {
-            let bounds = prober.bounds(&of)?;
-            if !marked {
-                return Ok(Offset(bounds.end));
-            }
-            // The marker of the last transaction takes an offset that no record has.
-            Ok(prober.newest(&of)?.after.unwrap_or(Offset(bounds.start)))
-        })
-        .await
+        let (prober, at) = (Arc::clone(&self.prober), of.clone());
+        let Some(transactions) = &self.transactions else {
+            return blocking(move || Ok(Offset(prober.bounds(&at)?.end))).await;
+        };
+        // The marker of the last transaction takes an offset that no record has.
+        let found = blocking(move || {
+            let newest = prober.newest(&at)?.after;
+            newest.map_or_else(|| Ok(Offset(prober.bounds(&at)?.start)), Ok)
+        });
+        Ok(found.await?.max(transactions.end(of).unwrap_or_default()))
     }
 
     fn condition(&self) -> watch::Receiver<Condition> {

@@ -15,6 +15,8 @@
 mod check;
 /// The shared suite.
 mod conformance;
+/// A process killed while it appends.
+mod crash;
 /// Brokers that are killed, frozen and lose leadership.
 mod faults;
 /// Consumer groups, rebalances and committed offsets.

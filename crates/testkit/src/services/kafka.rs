@@ -182,6 +182,14 @@ impl Kafka {
         self.node(broker)?.kill9()
     }
 
+    /// Stops a broker (from 1) as an administrator would: it hands leadership over first.
+    ///
+    /// # Errors
+    /// When it does not stop.
+    pub fn stop(&self, broker: u16) -> anyhow::Result<()> {
+        self.node(broker)?.stop()
+    }
+
     /// Starts a broker that was killed, on its data, and waits until it answers.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use super::{Listener, PASSWORD, USER};
 use crate::services::port::Port;
 
 const START_WAIT_MAX: Duration = Duration::from_secs(120);
+const STOP_WAIT_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 const CLUSTER_ID: &str = "Y2RjLXRlc3QtY2x1c3Rlcg";
 // What a broker writes once it takes requests.
@@ -181,6 +182,20 @@ impl Node {
             child.kill().context("kill a broker")?;
             child.wait().context("wait for a broker")?;
         }
+        Ok(())
+    }
+
+    /// Asks the process to end and waits until it has.
+    pub(super) fn stop(&self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM)?;
+        let deadline = Instant::now() + STOP_WAIT_MAX;
+        let mut process = self.process();
+        let child = process.as_mut().context("signalled just now")?;
+        while child.try_wait()?.is_none() {
+            ensure!(Instant::now() < deadline, "broker {} does not stop", self.id);
+            std::thread::sleep(POLL);
+        }
+        *process = None;
         Ok(())
     }
 
