@@ -121,8 +121,9 @@ impl Appender {
         let thread = std::thread::Builder::new()
             .name("cdc-kafka-append".into())
             .spawn(move || service.run())
-            .map_err(|error| {
-                error::provision("-", error, "-").with_remedy("raise the limit of threads")
+            .map_err(|_| {
+                error::answer("start a thread", rdkafka::types::RDKafkaErrorCode::Fail)
+                    .with_remedy("raise the limit of threads")
             })?;
         let room_bytes = factory.config.buffer_bytes;
         Ok(Self {

@@ -107,6 +107,9 @@ impl Factory {
         set("client.id", "cdc".to_owned());
         set("security.protocol", config.security_protocol.name().to_owned());
         set("socket.timeout.ms", config.request_timeout_ms.to_string());
+        // A frozen broker takes connections and says nothing.
+        set("socket.connection.setup.timeout.ms", config.request_timeout_ms.to_string());
+        set("api.version.request.timeout.ms", config.request_timeout_ms.to_string());
         set("socket.keepalive.enable", "true".to_owned());
         set("reconnect.backoff.max.ms", RECONNECT_WAIT_MAX_MS.to_string());
         set("topic.metadata.refresh.interval.ms", METADATA_AGE.as_millis().to_string());

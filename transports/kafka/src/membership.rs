@@ -96,18 +96,23 @@ impl ConsumerContext for Share {
 }
 
 impl Share {
-    fn tell(&self, event: MembershipEvent) {
-        // Nobody listens any more: the member is about to leave.
-        drop(self.runtime.block_on(self.events.send(event)));
+    /// Whether somebody listens who took the event.
+    fn tell(&self, event: MembershipEvent) -> bool {
+        if self.events.is_closed() {
+            return false;
+        }
+        let told = async { tokio::time::timeout(self.revoke_wait, self.events.send(event)).await };
+        matches!(self.runtime.block_on(told), Ok(Ok(())))
     }
 
     /// Waits until the consumer has let go, as long as the coordinator allows.
     fn revoke(&self, partitions: Vec<TopicPartition>) {
         let (done, gone) = oneshot::channel();
-        self.tell(MembershipEvent::Revoked { partitions, done });
-        let waited =
-            self.runtime.block_on(async { tokio::time::timeout(self.revoke_wait, gone).await });
-        if waited.is_err() {
+        if !self.tell(MembershipEvent::Revoked { partitions, done }) {
+            return;
+        }
+        let waited = async { tokio::time::timeout(self.revoke_wait, gone).await };
+        if self.runtime.block_on(waited).is_err() {
             tracing::warn!(
                 wait = ?self.revoke_wait,
                 "revoked partitions were not let go in time and are given away"

@@ -193,7 +193,7 @@ pub(crate) struct Reader {
 
 /// Records with their headers, in offset order.
 #[derive(Clone, Debug)]
-pub struct Records {
+pub struct IncomingBatch {
     /// At least one.
     pub records: Vec<Incoming>,
     /// Where the next read starts.
@@ -204,14 +204,14 @@ pub struct Records {
 
 impl Reader {
     /// Waits for at least one record. Cancel-safe: nothing is waited for once a record was taken.
-    pub(crate) async fn next_records(&mut self, bytes_max: usize) -> Result<Records> {
+    pub(crate) async fn next_records(&mut self, bytes_max: usize) -> Result<IncomingBatch> {
         loop {
             let records = self.drain(bytes_max);
             if let Some(last) = records.last() {
                 self.next = Offset(last.offset.0 + 1);
                 let end = self.end.fetch_max(self.next.0, Ordering::Relaxed).max(self.next.0);
                 self.ask_for_end();
-                return Ok(Records { records, next: self.next, end: Offset(end) });
+                return Ok(IncomingBatch { records, next: self.next, end: Offset(end) });
             }
             if let Some(error) = &self.broken {
                 return Err(self.failed(error).await);

@@ -166,6 +166,24 @@ impl Topics {
         Ok(made)
     }
 
+    /// Makes the topic of a partition if it is not there.
+    pub(crate) async fn place(&self, to: &TopicPartition) -> Result<()> {
+        let assumed = self.factory.config.topic_num_partitions;
+        let found = match self.known(&to.topic) {
+            Some(found) => found,
+            None => {
+                self.ensure(&TopicPlan::of_changes(&to.topic, &self.factory.config)).await?;
+                let found = self.known(&to.topic).unwrap_or(assumed);
+                // The partition was chosen before anybody knew how many there are.
+                if found != assumed {
+                    return Err(error::other_partitions(&to.topic, assumed, found));
+                }
+                found
+            }
+        };
+        if to.partition < found { Ok(()) } else { Err(error::unknown_partition(to)) }
+    }
+
     async fn create(&self, plan: &TopicPlan) -> Result<bool> {
         let bootstrap = &self.factory.config.bootstrap_servers;
         let refuse = |why: &str| error::provision(&plan.name, why, &plan.command(bootstrap));

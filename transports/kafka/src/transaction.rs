@@ -5,6 +5,7 @@ use crate::{
     client::{Factory, blocking},
     error, group,
     record::Outgoing,
+    topics::Topics,
 };
 use cdc_core::{Error, Offset, Place, Result, TopicPartition};
 use rdkafka::{
@@ -37,6 +38,7 @@ struct Session {
     id: Arc<str>,
     factory: Factory,
     appender: Arc<Appender>,
+    topics: Arc<Topics>,
     /// Transactions of one producer come one after the other.
     stand: Arc<tokio::sync::Mutex<Stand>>,
     /// Where the last commits ended. Brokers confirm a commit a moment before they show its records.
@@ -55,18 +57,24 @@ enum Stand {
 impl Transactions {
     pub(crate) async fn begin(
         factory: &Factory,
-        appender: Arc<Appender>,
+        appender: &Arc<Appender>,
+        topics: &Arc<Topics>,
         id: &str,
     ) -> Result<Self> {
-        let (producer, name, timeout) = (Arc::clone(&appender), id.to_owned(), wait(factory));
+        let (producer, name, timeout) = (Arc::clone(appender), id.to_owned(), wait(factory));
         blocking(move || {
             let begun = producer.producer.init_transactions(timeout);
             begun.map_err(|error| failure(&name, "begin", &error))
         })
         .await?;
-        let stand = Arc::new(tokio::sync::Mutex::new(Stand::Ready));
-        let (id, factory, ends) = (Arc::from(id), factory.clone(), Mutex::default());
-        Ok(Self(Arc::new(Session { id, factory, appender, stand, ends })))
+        Ok(Self(Arc::new(Session {
+            id: Arc::from(id),
+            factory: factory.clone(),
+            appender: Arc::clone(appender),
+            topics: Arc::clone(topics),
+            stand: Arc::new(tokio::sync::Mutex::new(Stand::Ready)),
+            ends: Mutex::default(),
+        })))
     }
 
     /// Where the last commit in a partition ended.
@@ -100,6 +108,9 @@ impl Session {
             Stand::Ready => {}
             Stand::ShutOut(why) => return Err(error::fenced(&self.id, why)),
             Stand::Broken(why) => return Err(error::aborted(&self.id, why)),
+        }
+        for to in commit.records.keys() {
+            self.topics.place(to).await?;
         }
         let error = match self.attempt(commit).await {
             Ok(ends) => {

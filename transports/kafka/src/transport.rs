@@ -9,7 +9,7 @@ use crate::{
     membership::{self, Member},
     murmur2,
     newest::Prober,
-    read::{Pool, Reader},
+    read::{IncomingBatch, Pool, Reader},
     record::Outgoing,
     topics::{Scope, TopicPlan, Topics},
     transaction::Transactions,
@@ -74,7 +74,7 @@ impl KafkaTransport {
         let prober = Arc::new(Prober::new(&factory, Arc::clone(&appender), id.is_some())?);
         let pool = Pool::new(factory.clone());
         let transactions = match id {
-            Some(id) => Some(Transactions::begin(&factory, Arc::clone(&appender), id).await?),
+            Some(id) => Some(Transactions::begin(&factory, &appender, &topics, id).await?),
             None => None,
         };
         Ok(Self {
@@ -127,31 +127,13 @@ impl KafkaTransport {
             let why = "the producer takes records in transactions only";
             return Err(error::append_failed(to, why));
         }
-        self.place(to).await?;
+        self.topics.place(to).await?;
         self.appender.append(to, records).await
     }
 
-    /// Makes the topic of a partition if it is not there.
-    pub(crate) async fn place(&self, to: &TopicPartition) -> Result<()> {
-        let assumed = self.factory.config.topic_num_partitions;
-        let found = match self.topics.known(&to.topic) {
-            Some(found) => found,
-            None => {
-                self.topics.ensure(&self.plan(&to.topic)).await?;
-                let found = self.topics.known(&to.topic).unwrap_or(assumed);
-                // The partition was chosen before anybody knew how many there are.
-                if found != assumed {
-                    return Err(error::other_partitions(&to.topic, assumed, found));
-                }
-                found
-            }
-        };
-        if to.partition < found { Ok(()) } else { Err(error::unknown_partition(to)) }
-    }
-
     /// Opens a reader that hands out headers and tombstones too, and records of other programs.
-    pub async fn records(&self, of: &TopicPartition, from: Offset) -> Result<Records> {
-        Ok(Records(self.reader(of, from).await?))
+    pub async fn records(&self, of: &TopicPartition, from: Offset) -> Result<RecordReader> {
+        Ok(RecordReader(self.reader(of, from).await?))
     }
 
     async fn reader(&self, of: &TopicPartition, from: Offset) -> Result<Reader> {
@@ -219,11 +201,11 @@ impl KafkaTransport {
 }
 
 /// Reads one partition in order, with everything that Kafka keeps of a record.
-pub struct Records(Reader);
+pub struct RecordReader(Reader);
 
-impl Records {
+impl RecordReader {
     /// Waits for at least one record; see [`PartitionReader::next`].
-    pub async fn next(&mut self, bytes_max: usize) -> Result<crate::read::Records> {
+    pub async fn next(&mut self, bytes_max: usize) -> Result<IncomingBatch> {
         self.0.next_records(bytes_max).await
     }
 }

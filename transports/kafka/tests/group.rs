@@ -139,13 +139,15 @@ async fn committed_offsets_keep_their_positions_and_tell_the_lag() {
 
 /// What every member of a group together has delivered, in the order of commits.
 type Ledger = Arc<Mutex<BTreeMap<TopicPartition, Vec<u64>>>>;
+/// Takes what one commit has delivered.
+type Delivered = Arc<dyn Fn(&TopicPartition, &[u64]) + Send + Sync>;
 
 /// Delivers as a sink does that keeps data and offset in one step, here in the ledger with the group's
 /// offsets: records are counted only when their commit went through.
 struct Worker {
     log: Arc<KafkaTransport>,
     group: String,
-    ledger: Ledger,
+    delivered: Delivered,
 }
 
 impl Worker {
@@ -205,8 +207,8 @@ impl Worker {
             // Committed as a member; refused when the partition has gone to another.
             match self.log.commit(&self.group, &BTreeMap::from([(at.clone(), next)])).await {
                 Ok(()) => {
-                    let numbers = fresh.iter().map(|record| number_of(record));
-                    self.ledger.lock().unwrap().entry(at.clone()).or_default().extend(numbers);
+                    let numbers: Vec<u64> = fresh.iter().map(|record| number_of(record)).collect();
+                    (self.delivered)(&at, &numbers);
                     place = Some(next);
                 }
                 Err(error) => {
@@ -232,10 +234,14 @@ async fn rebalances_in_a_loop_lose_and_double_nothing() {
     log.provision(&[log.plan(&topic)]).await.unwrap();
     let mut expected = BTreeMap::<TopicPartition, Vec<u64>>::new();
     let ledger = Ledger::default();
+    let book = Arc::clone(&ledger);
+    let delivered: Delivered = Arc::new(move |at: &TopicPartition, numbers: &[u64]| {
+        book.lock().unwrap().entry(at.clone()).or_default().extend(numbers);
+    });
     let start = |log: &Arc<KafkaTransport>| {
         let (stop, stopped) = oneshot::channel::<()>();
-        let worker =
-            Worker { log: Arc::clone(log), group: prefix.clone(), ledger: Arc::clone(&ledger) };
+        let delivered = Arc::clone(&delivered);
+        let worker = Worker { log: Arc::clone(log), group: prefix.clone(), delivered };
         (stop, tokio::spawn(worker.run(stopped)))
     };
     let mut members = Vec::new();
@@ -288,4 +294,117 @@ async fn rebalances_in_a_loop_lose_and_double_nothing() {
     }
     let lag: u64 = log.lag(&prefix).await.unwrap().iter().map(|lag| lag.records).sum();
     assert_eq!(lag, 0);
+}
+
+const BOOTSTRAP: &str = "KAFKA_GROUP_BOOTSTRAP";
+const PREFIX: &str = "KAFKA_GROUP_PREFIX";
+
+/// A member in a process of its own. It prints what each commit has delivered.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "child: started by the test below"]
+async fn child_delivers_until_it_is_killed() {
+    let (Ok(bootstrap_servers), Ok(prefix)) = (std::env::var(BOOTSTRAP), std::env::var(PREFIX))
+    else {
+        return;
+    };
+    let config = Config { bootstrap_servers, session_timeout_ms: 3_000, ..Config::default() };
+    let log = Arc::new(open(config, &prefix).await);
+    let delivered: Delivered = Arc::new(|at: &TopicPartition, numbers: &[u64]| {
+        let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+        println!("delivered {} {}", at.partition, numbers.join(" "));
+    });
+    let (_never, stop) = oneshot::channel();
+    Worker { log, group: prefix, delivered }.run(stop).await;
+}
+
+struct Child {
+    process: std::process::Child,
+    reader: std::thread::JoinHandle<()>,
+}
+
+fn child(kafka: &Kafka, prefix: &str, ledger: &Ledger) -> Child {
+    use std::io::BufRead as _;
+    let mut process = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["group::child_delivers_until_it_is_killed", "--exact", "--ignored", "--nocapture"])
+        .env(BOOTSTRAP, kafka.bootstrap())
+        .env(PREFIX, prefix)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufReader::new(process.stdout.take().unwrap()).lines();
+    let (ledger, topic) = (Arc::clone(ledger), format!("{prefix}.t"));
+    let reader = std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let Some(numbers) = line.strip_prefix("delivered ") else { continue };
+            let mut numbers = numbers.split_whitespace().map(|one| one.parse::<u64>().unwrap());
+            let partition = numbers.next().unwrap() as u32;
+            let mut ledger = ledger.lock().unwrap();
+            let at = TopicPartition::new(&*topic, partition);
+            ledger.entry(at).or_default().extend(numbers);
+        }
+    });
+    Child { process, reader }
+}
+
+fn signal(child: &Child, name: &str) {
+    let pid = child.process.id().to_string();
+    assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_was_frozen_for_longer_than_its_session_doubles_nothing() {
+    const PARTITIONS: u32 = 6;
+    let Some(kafka) = kafka() else { return };
+    let prefix = kafka.name("frozen");
+    let log = open(group_config(kafka, PARTITIONS), &prefix).await;
+    let topic = format!("{prefix}.t");
+    log.provision(&[log.plan(&topic)]).await.unwrap();
+    let ledger = Ledger::default();
+    let mut children: Vec<Child> = (0..3).map(|_| child(kafka, &prefix, &ledger)).collect();
+    let mut expected = BTreeMap::<TopicPartition, Vec<u64>>::new();
+    let mut next = 0;
+    let mut write = async |count: u64| {
+        let mut fresh = BTreeMap::<TopicPartition, Vec<u64>>::new();
+        for number in next..next + count {
+            let at = log.partition_of(&topic, record(number).key.as_ref().unwrap());
+            fresh.entry(at).or_default().push(number);
+        }
+        next += count;
+        for (at, numbers) in fresh {
+            send(&log, &at, numbers.iter().map(|number| record(*number)).collect()).await;
+            expected.entry(at).or_default().extend(numbers);
+        }
+    };
+    for frozen in &children {
+        for step in 0..40 {
+            write(100).await;
+            match step {
+                5 => signal(frozen, "-STOP"),
+                34 => signal(frozen, "-CONT"),
+                _ => {}
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    let total: usize = expected.values().map(Vec::len).sum();
+    let complete = tokio::time::timeout(SOON, async {
+        while ledger.lock().unwrap().values().map(Vec::len).sum::<usize>() < total {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let late = complete.await.is_err();
+    for one in &mut children {
+        one.process.kill().unwrap();
+        one.process.wait().unwrap();
+    }
+    for one in children {
+        one.reader.join().unwrap();
+    }
+    let mut found = ledger.lock().unwrap().clone();
+    for (at, numbers) in &expected {
+        // Lines of different processes may be read in another order than their commits had.
+        let found = found.get_mut(at).unwrap();
+        found.sort_unstable();
+        assert!(found == numbers, "{at}: {} of {}, late: {late}", found.len(), numbers.len());
+    }
 }

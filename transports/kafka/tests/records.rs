@@ -4,7 +4,9 @@ use cdc_core::{Offset, Position, TopicPartition, Transport as _};
 use cdc_testkit::services::Kafka;
 use cdc_transport_kafka::{Config, KafkaTransport, Outgoing, TopicPlan};
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, TopicPartitionList,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
     message::Header,
     message::OwnedHeaders,
     producer::{FutureProducer, FutureRecord},
@@ -206,6 +208,46 @@ async fn what_retention_removed_is_an_error() {
     let start = log.start(&at).await.unwrap();
     let mut reader = log.read(&at, start).await.unwrap();
     assert_eq!(soon(reader.next(1)).await.unwrap().records[0].offset, start);
+}
+
+#[tokio::test]
+async fn a_reader_that_retention_overtakes_ends_and_skips_nothing() {
+    let Some(kafka) = kafka() else { return };
+    let (log, at) = with_topic(kafka, |_| ()).await;
+    let bytes = Bytes::from(vec![b'x'; 100_000]);
+    let large = |number| Outgoing { value: Some(bytes.clone()), ..record(number) };
+    send(&log, &at, (0..100).map(large).collect()).await;
+    let config = Config {
+        fetch_buffer_bytes: 1 << 16,
+        compression: cdc_transport_kafka::Compression::None,
+        ..config(kafka)
+    };
+    let slow = open(config, "none").await;
+    let mut reader = slow.read(&at, Offset(0)).await.unwrap();
+    assert_eq!(soon(reader.next(1)).await.unwrap().next, Offset(1));
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", kafka.bootstrap()).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&at.topic, 0, rdkafka::Offset::Offset(90)).unwrap();
+    admin.delete_records(&list, &AdminOptions::new()).await.unwrap();
+    assert_eq!(slow.start(&at).await.unwrap(), Offset(90));
+    // What was fetched before comes without a hole; then the error, as often as it is asked for.
+    let mut next = 1;
+    let error = soon(async {
+        loop {
+            match reader.next(1).await {
+                Ok(batch) => {
+                    assert_eq!(batch.records[0].offset, Offset(next), "nothing is skipped");
+                    next += 1;
+                }
+                Err(error) => return error,
+            }
+        }
+    })
+    .await;
+    assert!(next < 90, "the reader was quicker than that");
+    assert_eq!(error.code, "CDC-2109", "{}", error.chain());
+    assert_eq!(soon(reader.next(1)).await.unwrap_err().code, "CDC-2109");
 }
 
 #[tokio::test]

@@ -52,6 +52,10 @@ async fn records_of_several_partitions_and_offsets_come_at_once() {
     // Markers take offsets, and readers pass them.
     soon(tx.commit(of([(zero.clone(), records(100..120))]))).await.unwrap();
     assert_eq!(numbers(&log, &zero).await, (0..120).collect::<Vec<_>>());
+    // A topic that nobody made is made.
+    let fresh = TopicPartition::new(format!("{prefix}.fresh"), 0);
+    soon(tx.commit(of([(fresh.clone(), records(0..3))]))).await.unwrap();
+    assert_eq!(numbers(&log, &fresh).await, [0, 1, 2]);
     // Nothing to do is done.
     assert_eq!(soon(tx.commit(Commit::default())).await.unwrap(), BTreeMap::new());
 }

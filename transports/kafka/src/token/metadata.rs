@@ -51,7 +51,17 @@ fn body(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::net::TcpListener;
+
+    proptest! {
+        #[test]
+        fn no_answer_is_too_strange(text: String) {
+            if let Ok(found) = body(&text) {
+                prop_assert!(text.ends_with(&found));
+            }
+        }
+    }
 
     #[test]
     fn a_body_comes_back_and_another_status_is_an_error() {

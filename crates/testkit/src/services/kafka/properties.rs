@@ -75,6 +75,9 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 broker.session.timeout.ms=6000
 broker.heartbeat.interval.ms=1000
+replica.lag.time.max.ms=5000
+request.timeout.ms=5000
+controller.socket.timeout.ms=5000
 log.retention.check.interval.ms=500
 log.initial.task.delay.ms=500
 ",
