@@ -73,10 +73,20 @@ impl Prober {
 
     /// Asks the partition's leader for its bounds. Blocks.
     pub(crate) fn bounds(&self, of: &TopicPartition) -> Result<Bounds> {
-        let found = self.appender.client().fetch_watermarks(&of.topic, number(of), self.timeout);
-        let (start, end) = found.map_err(|error| {
-            error::request(&format!("ask for the end of {of}"), &error, &self.appender.heard)
-        })?;
+        let deadline = Instant::now() + LEADER_WAIT;
+        let (start, end) = loop {
+            let asked =
+                self.appender.client().fetch_watermarks(&of.topic, number(of), self.timeout);
+            match asked {
+                Ok(bounds) => break bounds,
+                // The client asks where the leader is now.
+                Err(error) if is_electing(&error) && Instant::now() < deadline => pause(),
+                Err(error) => {
+                    let doing = format!("ask for the end of {of}");
+                    return Err(error::request(&doing, &error, &self.appender.heard));
+                }
+            }
+        };
         let bound = |offset: i64| u64::try_from(offset).unwrap_or_default();
         Ok(Bounds { start: bound(start), end: bound(end) })
     }
@@ -151,6 +161,19 @@ impl Prober {
     fn failed(&self, of: &TopicPartition, error: &KafkaError) -> cdc_core::Error {
         error::request(&format!("look at the end of {of}"), error, &self.context.heard)
     }
+}
+
+fn is_electing(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(
+        code,
+        Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable | Code::OffsetNotAvailable)
+    )
+}
+
+#[expect(clippy::disallowed_methods, reason = "on a thread that may block")]
+fn pause() {
+    std::thread::sleep(POLL);
 }
 
 fn is_passing(error: &KafkaError) -> bool {

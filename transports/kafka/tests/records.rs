@@ -213,15 +213,15 @@ async fn what_retention_removed_is_an_error() {
 #[tokio::test]
 async fn a_reader_that_retention_overtakes_ends_and_skips_nothing() {
     let Some(kafka) = kafka() else { return };
-    let (log, at) = with_topic(kafka, |_| ()).await;
+    // As large on the way to the reader as it looks.
+    let (log, at) = with_topic(kafka, |plan| {
+        plan.configs.insert("compression.type".to_owned(), "uncompressed".to_owned());
+    })
+    .await;
     let bytes = Bytes::from(vec![b'x'; 100_000]);
     let large = |number| Outgoing { value: Some(bytes.clone()), ..record(number) };
     send(&log, &at, (0..100).map(large).collect()).await;
-    let config = Config {
-        fetch_buffer_bytes: 1 << 16,
-        compression: cdc_transport_kafka::Compression::None,
-        ..config(kafka)
-    };
+    let config = Config { fetch_buffer_bytes: 1 << 16, ..config(kafka) };
     let slow = open(config, "none").await;
     let mut reader = slow.read(&at, Offset(0)).await.unwrap();
     assert_eq!(soon(reader.next(1)).await.unwrap().next, Offset(1));
