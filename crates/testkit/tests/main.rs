@@ -4,6 +4,9 @@
 // Real servers: they answer, survive what a test does to them, and leave nothing behind.
 mod services;
 
+// The same for Apache Kafka.
+mod kafka;
+
 // The suite of sinks: a correct memory sink passes it, and each planted fault is found.
 mod sink;
 

@@ -3,7 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+
+/// The release of Apache Kafka that the suites run against.
+pub const KAFKA_VERSION: &str = "4.3.1";
+// The oldest Java that runs it.
+const JAVA_MIN: u32 = 17;
 
 /// One installed PostgreSQL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,4 +86,31 @@ fn on_path(major: u16) -> Option<Binaries> {
     let bin = PathBuf::from(said("pg_config", "--bindir")?.trim());
     (number == major.to_string() && bin.join("postgres").exists())
         .then_some(Binaries { bin, lib: None })
+}
+
+/// The folder that holds the broker of Apache Kafka, whether it is there or not.
+#[must_use]
+pub fn kafka_home() -> PathBuf {
+    cache_directory().join(format!("kafka-{KAFKA_VERSION}"))
+}
+
+/// The class path of an Apache Kafka broker.
+///
+/// # Errors
+/// When this machine lacks it or a Java that runs it, with what to do about it.
+pub fn kafka() -> anyhow::Result<String> {
+    let home = kafka_home();
+    let broker = home.join(format!("kafka_2.13-{KAFKA_VERSION}.jar"));
+    ensure!(broker.exists(), "Apache Kafka {KAFKA_VERSION} is not installed: cargo xtask services");
+    let major =
+        java_major().context("Java is not installed: apt-get install default-jre-headless")?;
+    ensure!(major >= JAVA_MIN, "Apache Kafka needs Java {JAVA_MIN}, and this is Java {major}");
+    Ok(format!("{}/*", home.display()))
+}
+
+fn java_major() -> Option<u32> {
+    let output = Command::new("java").arg("-version").output().ok()?;
+    let said = String::from_utf8(output.stderr).ok()?;
+    // openjdk version "17.0.15" 2025-04-15
+    said.split('"').nth(1)?.split('.').next()?.parse().ok()
 }

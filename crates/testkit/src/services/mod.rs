@@ -4,6 +4,7 @@
 pub mod account;
 pub mod certificates;
 pub mod installed;
+pub mod kafka;
 pub mod port;
 pub mod postgres;
 pub mod receiver;
@@ -11,6 +12,7 @@ pub mod skip;
 mod watchdog;
 
 pub use certificates::Certificates;
+pub use kafka::{Kafka, KafkaOptions};
 pub use port::Port;
 pub use postgres::{Options, Postgres};
 pub use receiver::{Receiver, Request};

@@ -15,11 +15,12 @@ use super::certificates::Certificates;
 use super::installed::{self, Binaries};
 use super::port::Port;
 use super::skip::{POSTGRES_MAJORS, skip};
-use super::watchdog::Watchdog;
+use super::watchdog::{Leftovers, Watchdog};
 
 const SUPERUSER: &str = "postgres";
 const PASSWORD: &str = "correct-horse-battery";
 const CERTIFICATE_USER: &str = "cdc_cert";
+const LEFTOVERS: Leftovers<'_> = Leftovers { signal: "QUIT", pid_files: "data/postmaster.pid" };
 
 /// What kind of server to start.
 #[derive(Clone, Debug)]
@@ -68,7 +69,7 @@ impl Postgres {
             .tempdir_in("/tmp")
             .context("create the server's directory")?
             .keep();
-        let watchdog = Mutex::new(Watchdog::over(&root)?);
+        let watchdog = Mutex::new(Watchdog::over(&root, LEFTOVERS)?);
         let certificates = cluster::create(&root, &binaries, account, port.number(), &options)?;
         let server = Self {
             binaries,
@@ -98,7 +99,7 @@ impl Postgres {
             .tempdir_in("/tmp")
             .context("create the standby's directory")?
             .keep();
-        let watchdog = Mutex::new(Watchdog::over(&root)?);
+        let watchdog = Mutex::new(Watchdog::over(&root, LEFTOVERS)?);
         let from = (primary.host(), primary.port());
         cluster::copy(&root, (&binaries, account), from, port.number(), settings)?;
         let server = Self {

@@ -13,6 +13,7 @@ pub fn missing() -> Vec<String> {
     POSTGRES_MAJORS
         .iter()
         .filter_map(|major| installed::postgres(*major).err())
+        .chain(installed::kafka().err())
         .map(|error| format!("{error:#}"))
         .chain(super::certificates::missing())
         .collect()

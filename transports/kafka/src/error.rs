@@ -1,0 +1,208 @@
+//! What can go wrong, with what helps.
+
+use crate::client::Diagnosis;
+use cdc_core::{Error, Origin, Retry, TopicPartition};
+use rdkafka::{error::KafkaError, types::RDKafkaErrorCode as Code};
+use std::fmt;
+
+/// A configured value makes no sense.
+pub(crate) fn invalid_config(key: &str, why: &str) -> Error {
+    Error::new("CDC-2101", Origin::Config, Retry::AfterOperator, format!("`kafka.{key}` {why}"))
+        .with_remedy(format!("change `kafka.{key}` in the platform file"))
+}
+
+/// A request failed; what the client heard from the brokers tells why. `doing` completes "cannot …".
+pub(crate) fn request(doing: &str, error: &KafkaError, heard: &Diagnosis) -> Error {
+    let code = error.rdkafka_error_code();
+    let unreachable = matches!(
+        code,
+        Some(
+            Code::BrokerTransportFailure
+                | Code::AllBrokersDown
+                | Code::OperationTimedOut
+                | Code::Resolve
+                | Code::NodeUpdate
+        )
+    );
+    let refused = heard.last().filter(|_| unreachable);
+    let (code, reason) = match refused {
+        Some((code, reason)) => (Some(code), reason),
+        None => (code, error.to_string()),
+    };
+    by_code(doing, code, unreachable, &reason)
+}
+
+/// An error that Kafka answered with.
+pub(crate) fn answer(doing: &str, code: Code) -> Error {
+    by_code(doing, Some(code), false, &code.to_string())
+}
+
+fn by_code(doing: &str, code: Option<Code>, unreachable: bool, reason: &str) -> Error {
+    let context = format!("cannot {doing}: {reason}");
+    match code {
+        Some(Code::Authentication) if reason.contains(NO_TOKEN) => no_token(context),
+        Some(Code::Authentication | Code::SaslAuthenticationFailed) => Error::new(
+            "CDC-2103",
+            Origin::Transport,
+            Retry::AfterOperator,
+            context,
+        )
+        .with_remedy(
+            "check `kafka.auth_mechanism`, `kafka.sasl_username` and `kafka.sasl_password`, and \
+                 that the broker has this user for this mechanism",
+        ),
+        Some(Code::SSL) => Error::new("CDC-2104", Origin::Transport, Retry::AfterOperator, context)
+            .with_remedy(
+                "check `kafka.ssl_ca_location` against the authority that signed the brokers' \
+                 certificates, the host name in `kafka.bootstrap_servers`, and the client's \
+                 certificate where the brokers ask for one",
+            ),
+        Some(
+            Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed,
+        ) => Error::new("CDC-2105", Origin::Transport, Retry::AfterOperator, context).with_remedy(
+            "grant the user of `kafka.sasl_username` what is missing with kafka-acls.sh: Create, \
+             Describe, DescribeConfigs, Read and Write on the topics, Read on the groups",
+        ),
+        _ if unreachable => Error::new("CDC-2102", Origin::Transport, Retry::Backoff, context)
+            .with_remedy(
+                "check that the brokers of `kafka.bootstrap_servers` run and can be reached from \
+                 here under the addresses that they advertise",
+            ),
+        _ => Error::new("CDC-2113", Origin::Transport, Retry::Backoff, context)
+            .with_remedy("look into the brokers' logs; the request is repeated by itself"),
+    }
+}
+
+/// The client library refuses its settings.
+pub(crate) fn client(error: &KafkaError) -> Error {
+    // The value of a setting may be a password, so only the library's description is shown.
+    let why = match error {
+        KafkaError::ClientConfig(_, why, key, _) => format!("{key}: {why}"),
+        other => other.to_string(),
+    };
+    Error::new(
+        "CDC-2101",
+        Origin::Config,
+        Retry::AfterOperator,
+        format!("no Kafka client can be made from the block `kafka`: {why}"),
+    )
+    .with_remedy("change the `kafka` block of the platform file; its files must be readable PEM")
+}
+
+/// A topic cannot be made as configured.
+pub(crate) fn provision(topic: &str, why: impl fmt::Display, command: &str) -> Error {
+    let context = format!("the topic {topic} cannot be created: {why}");
+    Error::new("CDC-2106", Origin::Transport, Retry::AfterOperator, context)
+        .with_remedy(format!("create it with the rights of an administrator: {command}"))
+}
+
+/// A record was not acknowledged; the partition takes nothing more until the transport is opened anew.
+pub(crate) fn append_failed(to: &TopicPartition, why: &str) -> Error {
+    let context = format!("the partition {to} stopped taking records: {why}");
+    Error::new("CDC-2107", Origin::Transport, Retry::Backoff, context).with_remedy(
+        "look into the brokers' logs; the producer is opened anew by itself and sends again what was \
+         not acknowledged",
+    )
+}
+
+/// One record exceeds the limit.
+pub(crate) fn record_too_large(to: &TopicPartition, bytes: usize, bytes_max: u32) -> Error {
+    let context = format!("a record of {bytes} bytes for {to} is larger than {bytes_max} bytes");
+    Error::new("CDC-2108", Origin::Transport, Retry::Never, context).with_remedy(
+        "raise `kafka.max_record_bytes` and the topic's `max.message.bytes`, or leave the table with \
+         such rows out of `source.tables`",
+    )
+}
+
+/// Retention has passed the offset.
+pub(crate) fn below_start(of: &TopicPartition, offset: u64, start: u64) -> Error {
+    let context = format!(
+        "offset {offset} of {of} is gone: the topic's retention has removed everything below offset \
+         {start}"
+    );
+    Error::new("CDC-2109", Origin::Transport, Retry::AfterOperator, context).with_remedy(
+        "take a new snapshot for this sink, and raise the topic's `retention.ms` or \
+         `retention.bytes` with kafka-configs.sh if that happens again",
+    )
+}
+
+/// The offset is not in this topic yet, so it came from another one.
+pub(crate) fn beyond_end(of: &TopicPartition, offset: u64, end: u64) -> Error {
+    let context = format!(
+        "offset {offset} of {of} does not exist: the partition ends at offset {end}, so the topic was \
+         made anew or the brokers have lost records"
+    );
+    Error::new("CDC-2110", Origin::Transport, Retry::AfterOperator, context)
+        .with_remedy("take a new snapshot for this sink")
+}
+
+/// There is no such topic or partition.
+pub(crate) fn unknown_partition(of: &TopicPartition) -> Error {
+    let context = format!("the cluster has no partition {of}");
+    Error::new("CDC-2111", Origin::Transport, Retry::AfterOperator, context).with_remedy(
+        "run `cdc deploy` with the pipeline file, which creates the topics, or create the topic again",
+    )
+}
+
+/// A record was written by another program.
+pub(crate) fn foreign_record(of: &TopicPartition, offset: u64) -> Error {
+    let context = format!(
+        "the record at offset {offset} of {of} has no header {}: another program wrote it",
+        crate::record::POSITION_HEADER
+    );
+    Error::new("CDC-2112", Origin::Transport, Retry::AfterOperator, context).with_remedy(
+        "keep other producers away from the pipeline's topics: give the pipeline a `topic_prefix` of \
+         its own and run it again",
+    )
+}
+
+/// A topic has another number of partitions than keys were spread over.
+pub(crate) fn other_partitions(topic: &str, assumed: u32, found: u32) -> Error {
+    let context = format!("the topic {topic} has {found} partitions, not {assumed}");
+    Error::new("CDC-2114", Origin::Transport, Retry::Backoff, context).with_remedy(
+        "set `kafka.topic_num_partitions` to what the topics have; the pipeline goes on by itself",
+    )
+}
+
+/// The group does not take the offsets, because the partitions are another member's by now.
+pub(crate) fn not_a_member(group: &str, reason: &str) -> Error {
+    let context = format!("the consumer group {group} refused a commit of offsets: {reason}");
+    Error::new("CDC-2115", Origin::Transport, Retry::Backoff, context).with_remedy(
+        "nothing if this is rare; otherwise raise `kafka.session_timeout_ms` and \
+         `kafka.max_poll_interval_ms`, because this process was given up as too slow",
+    )
+}
+
+/// Another producer with the same transactional id has begun.
+pub(crate) fn fenced(transactional_id: &str, reason: &str) -> Error {
+    let context =
+        format!("another process has taken over the transactional id {transactional_id}: {reason}");
+    Error::new("CDC-2116", Origin::Transport, Retry::AfterOperator, context)
+        .with_remedy("run each pipeline once, or give the pipelines different `pipeline_id`s")
+}
+
+/// A transaction was rolled back.
+pub(crate) fn aborted(transactional_id: &str, reason: &str) -> Error {
+    let context = format!("a transaction of {transactional_id} was rolled back: {reason}");
+    Error::new("CDC-2117", Origin::Transport, Retry::Backoff, context)
+        .with_remedy("look into the brokers' logs; the same records are sent again by themselves")
+}
+
+/// How the library's own report of a missing token is told from a refused one.
+const NO_TOKEN: &str = "no token for the login to Kafka";
+
+/// No token for a login can be made.
+pub(crate) fn token(why: impl fmt::Display) -> Error {
+    no_token(format!("{NO_TOKEN}: {why}"))
+}
+
+fn no_token(context: String) -> Error {
+    Error::new("CDC-2118", Origin::Transport, Retry::Backoff, context).with_remedy(
+        "for sasl_iam set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or give the machine a role; for \
+         sasl_oauthbearer check `kafka.oauth_token_file`, or the machine's service account on Google \
+         Cloud",
+    )
+}

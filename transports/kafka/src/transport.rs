@@ -1,0 +1,297 @@
+//! The transport that a cluster is.
+
+use crate::{
+    append::Appender,
+    client::{Factory, blocking},
+    config::Config,
+    error, group,
+    group::Lag,
+    membership::{self, Member},
+    murmur2,
+    newest::Prober,
+    read::{IncomingBatch, Pool, Reader},
+    record::Outgoing,
+    topics::{Scope, TopicPlan, Topics},
+    transaction::Transactions,
+};
+use async_trait::async_trait;
+use cdc_core::{
+    LogId, Offset, PartitionReader, Place, Position, Record, Result, TopicPartition, Transport,
+    transport::{AppendReceipt, Condition, Membership, Ordering},
+};
+use rdkafka::types::RDKafkaErrorCode as Code;
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+use tokio::sync::watch;
+
+/// The topics of a cluster as a log: many partitions, order within each.
+pub struct KafkaTransport {
+    id: LogId,
+    scope: Scope,
+    factory: Factory,
+    appender: Arc<Appender>,
+    topics: Arc<Topics>,
+    prober: Arc<Prober>,
+    pool: Pool,
+    transactions: Option<Transactions>,
+    members: Mutex<BTreeMap<String, Weak<Member>>>,
+}
+
+impl std::fmt::Debug for KafkaTransport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaTransport").field("id", &self.id).field("scope", &self.scope).finish()
+    }
+}
+
+impl KafkaTransport {
+    /// Connects to the cluster and looks the topics of the scope up.
+    pub async fn open(config: Config, scope: Scope) -> Result<Self> {
+        Self::open_with(config, scope, None).await
+    }
+
+    /// The same with a producer whose records go in transactions ([`transactions`](Self::transactions)).
+    /// From now on every other producer with this id is refused, and what it left open is rolled back.
+    pub async fn open_transactional(
+        config: Config,
+        scope: Scope,
+        transactional_id: &str,
+    ) -> Result<Self> {
+        Self::open_with(config, scope, Some(transactional_id)).await
+    }
+
+    async fn open_with(config: Config, scope: Scope, id: Option<&str>) -> Result<Self> {
+        let factory = Factory::new(config)?;
+        for notice in factory.config.notices() {
+            tracing::warn!(notice, "a key of the kafka block has no effect");
+        }
+        let appender = Arc::new(Appender::start(&factory, id)?);
+        let topics = Arc::new(Topics::new(factory.clone(), Arc::clone(&appender)));
+        topics.refresh(&scope).await?;
+        let cluster = cluster_id(&appender, &factory).await?;
+        let prober = Arc::new(Prober::new(&factory, Arc::clone(&appender), id.is_some())?);
+        let pool = Pool::new(factory.clone());
+        let transactions = match id {
+            Some(id) => Some(Transactions::begin(&factory, &appender, &topics, id).await?),
+            None => None,
+        };
+        Ok(Self {
+            id: log_id(&cluster),
+            scope,
+            factory,
+            appender,
+            topics,
+            prober,
+            pool,
+            transactions,
+            members: Mutex::default(),
+        })
+    }
+
+    /// Makes the topics that are not there yet, each as its plan says. Says what it did, a line each.
+    pub async fn provision(&self, plans: &[TopicPlan]) -> Result<Vec<String>> {
+        let mut done = Vec::new();
+        for plan in plans {
+            if self.topics.ensure(plan).await? {
+                done.push(format!(
+                    "created the topic {} with {} partitions and {} replicas",
+                    plan.name, plan.partitions, plan.replication
+                ));
+            }
+        }
+        Ok(done)
+    }
+
+    /// The plan of a topic for changes.
+    #[must_use]
+    pub fn plan(&self, topic: &str) -> TopicPlan {
+        TopicPlan::of_changes(topic, &self.factory.config)
+    }
+
+    /// The topics of the pipeline with their numbers of partitions.
+    pub async fn topics(&self) -> Result<BTreeMap<String, u32>> {
+        self.topics.refresh(&self.scope).await
+    }
+
+    /// The way to append in transactions; `None` unless it was opened so.
+    #[must_use]
+    pub fn transactions(&self) -> Option<&Transactions> {
+        self.transactions.as_ref()
+    }
+
+    /// [`append`](Transport::append) for records that may have headers or no value.
+    pub async fn send(&self, to: &TopicPartition, records: Vec<Outgoing>) -> Result<AppendReceipt> {
+        if self.transactions.is_some() {
+            let why = "the producer takes records in transactions only";
+            return Err(error::append_failed(to, why));
+        }
+        self.topics.place(to).await?;
+        self.appender.append(to, records).await
+    }
+
+    /// Opens a reader that hands out headers and tombstones too, and records of other programs.
+    pub async fn records(&self, of: &TopicPartition, from: Offset) -> Result<RecordReader> {
+        Ok(RecordReader(self.reader(of, from).await?))
+    }
+
+    async fn reader(&self, of: &TopicPartition, from: Offset) -> Result<Reader> {
+        self.topics.verify(of).await?;
+        self.pool.open(of, from, &self.prober).await
+    }
+
+    /// Offset of the oldest record that is still there.
+    pub async fn start(&self, of: &TopicPartition) -> Result<Offset> {
+        let (prober, of) = (Arc::clone(&self.prober), of.clone());
+        blocking(move || Ok(Offset(prober.bounds(&of)?.start))).await
+    }
+
+    /// Commits how far a group has got. Fails when this process was a member and is not any more.
+    pub async fn commit(
+        &self,
+        group: &str,
+        places: &BTreeMap<TopicPartition, Place>,
+    ) -> Result<()> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let name = self.factory.config.group_name(group);
+        let (factory, member, places) = (self.factory.clone(), self.member(&name), places.clone());
+        blocking(move || group::commit(&factory, &name, member, &places)).await
+    }
+
+    /// How far a group has got; a partition without a commit is left out.
+    pub async fn committed(
+        &self,
+        group: &str,
+        of: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, Place>> {
+        let name = self.factory.config.group_name(group);
+        let (factory, of) = (self.factory.clone(), of.to_vec());
+        blocking(move || group::committed(&factory, &name, &of)).await
+    }
+
+    /// How far a group is behind in every partition of the pipeline.
+    pub async fn lag(&self, group: &str) -> Result<Vec<Lag>> {
+        let topics = self.topics().await?;
+        let all: Vec<TopicPartition> = (topics.iter())
+            .flat_map(|(topic, count)| (0..*count).map(|one| TopicPartition::new(&**topic, one)))
+            .collect();
+        let committed = self.committed(group, &all).await?;
+        let prober = Arc::clone(&self.prober);
+        blocking(move || {
+            all.into_iter()
+                .map(|partition| {
+                    let bounds = prober.bounds(&partition)?;
+                    let committed = committed.get(&partition).map(|place| place.offset);
+                    let from = committed.map_or(bounds.start, |offset| offset.0.max(bounds.start));
+                    let records = bounds.end.saturating_sub(from);
+                    Ok(Lag { partition, committed, end: Offset(bounds.end), records })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    fn member(&self, name: &str) -> Option<Arc<Member>> {
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.get(name).and_then(Weak::upgrade)
+    }
+}
+
+/// Reads one partition in order, with everything that Kafka keeps of a record.
+pub struct RecordReader(Reader);
+
+impl RecordReader {
+    /// Waits for at least one record; see [`PartitionReader::next`].
+    pub async fn next(&mut self, bytes_max: usize) -> Result<IncomingBatch> {
+        self.0.next_records(bytes_max).await
+    }
+}
+
+async fn cluster_id(appender: &Arc<Appender>, factory: &Factory) -> Result<String> {
+    let (appender, timeout) = (Arc::clone(appender), factory.config.request_timeout());
+    blocking(move || {
+        let id = appender.client().fetch_cluster_id(timeout);
+        id.ok_or_else(|| error::answer("learn the cluster's id", Code::OperationTimedOut))
+    })
+    .await
+}
+
+// Most ids are the text of 16 bytes, but not those of every vendor.
+fn log_id(cluster: &str) -> LogId {
+    let digest = Sha256::digest(cluster.as_bytes());
+    let mut bytes = [0; 16];
+    for (byte, from) in bytes.iter_mut().zip(digest) {
+        *byte = from;
+    }
+    LogId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+}
+
+#[async_trait]
+impl Transport for KafkaTransport {
+    fn log(&self) -> LogId {
+        self.id
+    }
+
+    fn ordering(&self) -> Ordering {
+        Ordering::PerPartition
+    }
+
+    fn partition_of(&self, topic: &str, key: &[u8]) -> TopicPartition {
+        let assumed = self.factory.config.topic_num_partitions;
+        let partitions = self.topics.known(topic).unwrap_or(assumed);
+        TopicPartition::new(topic, murmur2::partition(key, partitions))
+    }
+
+    async fn append(&self, to: &TopicPartition, records: Vec<Record>) -> Result<AppendReceipt> {
+        self.send(to, records.into_iter().map(Outgoing::from).collect()).await
+    }
+
+    async fn newest(&self, of: &TopicPartition) -> Result<Option<Position>> {
+        if self.topics.look_up(&of.topic).await?.is_none() {
+            return Ok(None);
+        }
+        let (prober, of) = (Arc::clone(&self.prober), of.clone());
+        blocking(move || Ok(prober.newest(&of)?.position)).await
+    }
+
+    async fn join(&self, group: &str) -> Result<Membership> {
+        let name = self.factory.config.group_name(group);
+        let (membership, member) =
+            membership::join(&self.factory, &self.topics, &self.scope, &name)?;
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.insert(name, member);
+        Ok(membership)
+    }
+
+    async fn read(&self, of: &TopicPartition, from: Offset) -> Result<Box<dyn PartitionReader>> {
+        Ok(Box::new(self.reader(of, from).await?))
+    }
+
+    /// Does nothing: how long records stay is a setting of the topic, and others may read it.
+    async fn release(&self, _of: &TopicPartition, _before: Offset) -> Result<()> {
+        Ok(())
+    }
+
+    async fn end(&self, of: &TopicPartition) -> Result<Offset> {
+        if self.topics.look_up(&of.topic).await?.is_none() {
+            return Ok(Offset(0));
+        }
+        let (prober, at) = (Arc::clone(&self.prober), of.clone());
+        let Some(transactions) = &self.transactions else {
+            return blocking(move || Ok(Offset(prober.bounds(&at)?.end))).await;
+        };
+        // The marker of the last transaction takes an offset that no record has.
+        let found = blocking(move || {
+            let newest = prober.newest(&at)?.after;
+            newest.map_or_else(|| Ok(Offset(prober.bounds(&at)?.start)), Ok)
+        });
+        Ok(found.await?.max(transactions.end(of).unwrap_or_default()))
+    }
+
+    fn condition(&self) -> watch::Receiver<Condition> {
+        self.appender.condition()
+    }
+}
