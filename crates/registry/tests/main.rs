@@ -1,0 +1,16 @@
+//! The registry crate's tests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::too_many_lines,
+    reason = "tests"
+)]
+
+/// The table of changes: which level lets which change pass.
+mod cases;
+/// Texts: what is a schema, and which texts are the same one.
+mod texts;
