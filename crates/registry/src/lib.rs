@@ -8,6 +8,9 @@
 
 pub mod avro;
 pub mod compatibility;
+pub mod embedded;
+mod error;
+pub mod http;
 pub mod json;
 pub mod protobuf;
 pub mod schema;

@@ -12,5 +12,11 @@
 
 /// The table of changes: which level lets which change pass.
 mod cases;
+/// The registry's file: restarts, damage, kills.
+mod file;
+/// The REST API, over a real port.
+mod server;
 /// Texts: what is a schema, and which texts are the same one.
 mod texts;
+/// A registry on a real port.
+mod world;
