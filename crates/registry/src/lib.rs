@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod avro;
+pub mod client;
 pub mod compatibility;
 pub mod embedded;
 mod error;

@@ -12,6 +12,8 @@
 
 /// The table of changes: which level lets which change pass.
 mod cases;
+/// The client: refusals, several URLs, memory, credentials, certificates.
+mod client;
 /// The registry's file: restarts, damage, kills.
 mod file;
 /// The REST API, over a real port.
