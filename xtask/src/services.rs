@@ -3,6 +3,7 @@
 
 pub(crate) mod debezium;
 mod packages;
+mod registries;
 
 use std::process::Command;
 
@@ -48,6 +49,11 @@ pub(crate) fn install() -> anyhow::Result<()> {
         println!("PostgreSQL {major}: installing");
         if let Err(error) = fetch(major).or_else(|_| from_distribution(major)) {
             println!("PostgreSQL {major}: cannot be installed here: {error:#}");
+        }
+    }
+    for (name, install) in registries::ALL {
+        if let Err(error) = install() {
+            println!("{name}: cannot be installed here: {error:#}");
         }
     }
     let missing = cdc_testkit::services::missing();

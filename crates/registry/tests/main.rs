@@ -14,6 +14,8 @@
 mod cases;
 /// The client: refusals, several URLs, memory, credentials, certificates.
 mod client;
+/// Confluent's own client for Python.
+mod clients;
 /// The registry's file: restarts, damage, kills.
 mod file;
 /// The REST API, over a real port.

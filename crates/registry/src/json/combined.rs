@@ -9,6 +9,14 @@ use crate::compatibility::Findings;
 /// At least one of the two is combined of others.
 pub(super) fn compare(check: &mut Check, old: Part<'_>, new: Part<'_>) -> Findings {
     match (old.shape(), new.shape()) {
+        // What several alternatives allow is forbidden by `oneOf`. Whether there is such a value is not
+        // asked: other registries do not ask either.
+        (Shape::Combined(Criterion::Any, parts), Shape::Combined(Criterion::One, _))
+            if parts.len() > 1 =>
+        {
+            let message = "anyOf became oneOf, which allows less".to_owned();
+            check.found("COMBINED_TYPE_CHANGED", message)
+        }
         // Whatever one of the old ones allowed must be allowed.
         (Shape::Combined(Criterion::Any | Criterion::One, parts), _) => {
             every_old(check, &parts, new)

@@ -15,6 +15,8 @@ pub fn missing() -> Vec<String> {
         .filter_map(|major| installed::postgres(*major).err())
         .map(|error| format!("{error:#}"))
         .chain(super::certificates::missing())
+        .chain(super::confluent::missing())
+        .chain(super::apicurio::missing())
         .collect()
 }
 
