@@ -10,6 +10,8 @@
     reason = "tests"
 )]
 
+/// The table of changes against another registry.
+mod apicurio;
 /// The table of changes: which level lets which change pass.
 mod cases;
 /// The client: refusals, several URLs, memory, credentials, certificates.
