@@ -13,6 +13,7 @@ pub mod embedded;
 mod error;
 pub mod http;
 pub mod json;
+pub mod plan;
 pub mod protobuf;
 pub mod schema;
 

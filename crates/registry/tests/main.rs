@@ -20,6 +20,8 @@ mod client;
 mod clients;
 /// The registry's file: restarts, damage, kills.
 mod file;
+/// Plans from one schema to another.
+mod plans;
 /// The REST API, over a real port.
 mod server;
 /// Texts: what is a schema, and which texts are the same one.

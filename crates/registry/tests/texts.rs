@@ -84,7 +84,7 @@ fn avro_types_may_come_from_other_schemas() {
     let breaches = check(Level::Full, &new(&longer), &[&old]);
     assert_eq!(breaches.len(), 1);
     assert_eq!(breaches[0].finding.path, "/fields/0/type/fields/1");
-    assert_eq!(breaches[0].finding.place, "a.User.home.city");
+    assert_eq!(breaches[0].finding.place, "a.Address.city");
 }
 
 #[test]

@@ -167,6 +167,14 @@ impl<'a> Check<'a> {
         if !self.assumed.insert((reader.name.full(), writer.name.full())) {
             return Findings::new();
         }
+        // What is wrong inside a named type is named after it, wherever it is used.
+        let outside = std::mem::replace(&mut self.place, vec![reader.name.full()]);
+        let findings = self.reads_definitions(reader, writer);
+        self.place = outside;
+        findings
+    }
+
+    fn reads_definitions(&mut self, reader: &'a Named, writer: &'a Named) -> Findings {
         let mut findings = Findings::new();
         if reader.name.name != writer.name.name && !reader.aliases.contains(&writer.name) {
             let message = format!("{} is not {}", writer.name.full(), reader.name.full());
@@ -176,14 +184,7 @@ impl<'a> Check<'a> {
         }
         match (&reader.kind, &writer.kind) {
             (Kind::Record { fields, .. }, Kind::Record { fields: written, .. }) => {
-                let outermost = self.place.is_empty();
-                if outermost {
-                    self.place.push(reader.name.full());
-                }
                 findings.extend(self.reads_fields(fields, written));
-                if outermost {
-                    self.place.pop();
-                }
             }
             (Kind::Enum { symbols, default }, Kind::Enum { symbols: written, .. }) => {
                 let missing: Vec<&str> =

@@ -118,7 +118,8 @@ fn list(value: &Value, path: &str, listing: &mut BTreeMap<String, String>) {
         listing.insert(path.to_owned(), value.to_string());
         return;
     };
-    let own = object.iter().filter(|(key, _)| !INNER.contains(&key.as_str()));
+    let apart = |key: &str| INNER.contains(&key) || key == "required";
+    let own = object.iter().filter(|(key, _)| !apart(key));
     let own: Map<String, Value> = own.map(|(key, value)| (key.clone(), sorted(value))).collect();
     listing.insert(path.to_owned(), sorted(&Value::Object(own)).to_string());
     for inner in INNER {
@@ -126,6 +127,12 @@ fn list(value: &Value, path: &str, listing: &mut BTreeMap<String, String>) {
         for (name, value) in named {
             list(value, &format!("{path}/{inner}/{name}"), listing);
         }
+    }
+    // That a property must be there is told where the property is.
+    let required = object.get("required").and_then(Value::as_array);
+    for name in required.into_iter().flatten().filter_map(Value::as_str) {
+        let property = listing.entry(format!("{path}/properties/{name}")).or_default();
+        property.push_str(" required");
     }
 }
 

@@ -3,7 +3,7 @@
 //! Fields are known by their numbers; names do not matter. A field may come and go, unless it is
 //! required. Its type may become one that is written in the same way.
 
-use super::parse::{Schema, kind_text};
+use super::parse::{Schema, kind_text, local};
 use crate::compatibility::{Finding, Findings};
 use prost_reflect::{Cardinality, FieldDescriptor, Kind, MessageDescriptor};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ pub(crate) fn reads(reader: &Schema, writer: &Schema) -> Findings {
         };
         let (was, is) = (name(old.package_name()), name(new.package_name()));
         let message = format!("the package {was} became {is}");
-        findings.push(found("PACKAGE_CHANGED", "", message));
+        findings.push(found("PACKAGE_CHANGED", "package", message));
     }
     findings.extend(check.types(old.messages().collect(), new.messages().collect()));
     findings
@@ -61,13 +61,6 @@ fn wire(field: &FieldDescriptor) -> Wire {
         Kind::Double => Wire::Double,
         Kind::Message(_) => Wire::Message,
     }
-}
-
-/// The name of a message without its package.
-fn local(message: &MessageDescriptor) -> String {
-    let (full, package) = (message.full_name(), message.package_name());
-    let local = full.strip_prefix(package).map(|rest| rest.trim_start_matches('.'));
-    local.filter(|_| !package.is_empty()).unwrap_or(full).to_owned()
 }
 
 /// The `oneof` that a field is in, not counting those that `optional` makes.

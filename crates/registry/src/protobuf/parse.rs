@@ -61,6 +61,7 @@ impl Schema {
     #[must_use]
     pub fn listing(&self) -> BTreeMap<String, String> {
         let mut listing = BTreeMap::new();
+        listing.insert("package".to_owned(), self.file.package_name().to_owned());
         for message in self.file.messages() {
             list(&message, &mut listing);
         }
@@ -71,13 +72,20 @@ impl Schema {
     }
 }
 
+/// The name of a message without its package.
+pub(super) fn local(message: &MessageDescriptor) -> String {
+    let (full, package) = (message.full_name(), message.package_name());
+    let local = full.strip_prefix(package).map(|rest| rest.trim_start_matches('.'));
+    local.filter(|_| !package.is_empty()).unwrap_or(full).to_owned()
+}
+
 fn list(message: &MessageDescriptor, listing: &mut BTreeMap<String, String>) {
-    listing.insert(message.full_name().to_owned(), "message".to_owned());
+    listing.insert(local(message), "message".to_owned());
     for field in message.fields() {
         let oneof = field.containing_oneof().filter(|oneof| !oneof.is_synthetic());
         let oneof = oneof.map(|oneof| format!(" in oneof {}", oneof.name())).unwrap_or_default();
         let text = format!("{} {}{oneof}", type_text(&field), field.name());
-        listing.insert(format!("{}#{}", message.full_name(), field.number()), text);
+        listing.insert(format!("{}#{}", local(message), field.number()), text);
     }
     for inner in message.child_messages().filter(|inner| !inner.is_map_entry()) {
         list(&inner, listing);
