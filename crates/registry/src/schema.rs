@@ -93,6 +93,15 @@ impl Invalid {
     }
 }
 
+impl From<Invalid> for cdc_core::Error {
+    fn from(why: Invalid) -> Self {
+        use cdc_core::{Origin, Retry};
+        let context = format!("not a schema: {why}");
+        Self::new("CDC-6018", Origin::Config, Retry::AfterOperator, context)
+            .with_remedy("correct the schema at the place that the message names")
+    }
+}
+
 /// A valid schema.
 #[derive(Clone, Debug)]
 pub enum Schema {

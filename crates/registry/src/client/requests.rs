@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     compatibility::Level,
-    schema::{Invalid, Reference, Referenced, Schema, SchemaType},
+    schema::{Reference, Referenced, Schema, SchemaType},
 };
-use cdc_core::{Error, Origin, Result, Retry};
+use cdc_core::Result;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -227,7 +227,7 @@ impl Client {
     pub async fn parse(&self, named: &Named) -> Result<Schema> {
         let (mut texts, mut seen) = (Vec::new(), BTreeSet::new());
         self.collect(&named.references, &mut seen, &mut texts).await?;
-        Schema::parse(named.schema_type, &named.schema, &texts).map_err(|error| invalid(&error))
+        Ok(Schema::parse(named.schema_type, &named.schema, &texts)?)
     }
 
     async fn collect(
@@ -250,10 +250,4 @@ impl Client {
         }
         Ok(())
     }
-}
-
-/// A text that a registry or a file holds and that is no schema.
-fn invalid(why: &Invalid) -> Error {
-    Error::new("CDC-6018", Origin::Config, Retry::AfterOperator, format!("not a schema: {why}"))
-        .with_remedy("correct the schema at the place that the message names")
 }
