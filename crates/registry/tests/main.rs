@@ -20,6 +20,8 @@ mod client;
 mod clients;
 /// The registry's file: restarts, damage, kills.
 mod file;
+/// Inputs that the fuzzer keeps.
+mod fuzz_regressions;
 /// Plans from one schema to another.
 mod plans;
 /// The REST API, over a real port.
