@@ -180,7 +180,7 @@ fn moves(steps: &[Step]) -> Vec<Move> {
     let safe: Vec<String> = safe.map(|step| step.place.clone()).collect();
     match moves.first_mut() {
         Some(first) if first.order != Order::Breaking => {
-            first.places.splice(0..0, safe).for_each(drop)
+            first.places.splice(0..0, safe);
         }
         _ if !safe.is_empty() => moves.insert(0, Move { order: Order::Any, places: safe }),
         _ => {}
