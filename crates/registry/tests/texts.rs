@@ -118,6 +118,15 @@ fn json_schemas_may_refer_to_others_by_name() {
 }
 
 #[test]
+fn json_that_refers_to_itself_is_its_own_successor() {
+    let schema = parse(SchemaType::Json, r##"{"$ref":"#"}"##);
+    assert!(reads(&schema, &schema).is_empty());
+    let other = parse(SchemaType::Json, r##"{"anyOf":[{"$ref":"#"},{"type":"null"}]}"##);
+    assert!(reads(&other, &other).is_empty());
+    assert!(!reads(&schema, &other).is_empty(), "what cannot be told is refused");
+}
+
+#[test]
 fn json_is_normalised_by_the_order_of_its_keys() {
     let schema = parse(SchemaType::Json, r#"{"type": "object", "properties": {"b": {}, "a": {}}}"#);
     assert_eq!(schema.canonical(), r#"{"type":"object","properties":{"b":{},"a":{}}}"#);
