@@ -43,7 +43,7 @@ fn every_old(check: &mut Check, parts: &[Part<'_>], new: Part<'_>) -> Findings {
     if let Shape::Combined(Criterion::One, branches) = new.shape()
         && parts.len() > 1
         && !are_disjoint(&branches)
-        && !same_branches(check, parts, &branches)
+        && !no_more_overlap(check, parts, &branches)
     {
         let message = "a value that several of these allow was allowed before".to_owned();
         return check.found("COMBINED_TYPE_CHANGED", message);
@@ -51,7 +51,13 @@ fn every_old(check: &mut Check, parts: &[Part<'_>], new: Part<'_>) -> Findings {
     let mut findings = Findings::new();
     let several = matches!(new.shape(), Shape::Combined(..));
     for (index, part) in parts.iter().enumerate() {
-        if check.fits(*part, new) {
+        let alternatives = match new.shape() {
+            Shape::Combined(Criterion::Any | Criterion::One, alternatives) => alternatives,
+            _ => Vec::new(),
+        };
+        // What alternatives allow together has been looked at; here one that allows it is enough.
+        let fits = alternatives.iter().any(|alternative| check.fits(*part, *alternative));
+        if fits || check.fits(*part, new) {
             continue;
         }
         if several {
@@ -102,10 +108,11 @@ fn are_disjoint(parts: &[Part<'_>]) -> bool {
     })
 }
 
-/// `oneOf` before and after, and nothing that was an alternative of its own fits two of them now.
-fn same_branches(check: &mut Check, old: &[Part<'_>], new: &[Part<'_>]) -> bool {
-    old.iter().all(|old| {
-        let fitting = new.iter().filter(|new| check.fits(*old, **new)).count();
-        fitting == 1
-    })
+/// What was an alternative of its own fits no more of the new alternatives than of the old ones: two
+/// that allow the same forbid it.
+fn no_more_overlap(check: &mut Check, old: &[Part<'_>], new: &[Part<'_>]) -> bool {
+    let mut fitting = |one: Part<'_>, others: &[Part<'_>]| {
+        others.iter().filter(|other| check.fits(one, **other)).count()
+    };
+    old.iter().all(|one| fitting(*one, new) <= fitting(*one, old).max(1))
 }
