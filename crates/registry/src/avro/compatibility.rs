@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 /// Everything that keeps `reader` from reading what `writer` wrote; empty when it can.
 pub(crate) fn reads(reader: &Schema, writer: &Schema) -> Findings {
     let mut check = Check {
+        left: COMPARISONS_MAX,
         readers: reader.names(),
         writers: writer.names(),
         assumed: BTreeSet::new(),
@@ -17,7 +18,12 @@ pub(crate) fn reads(reader: &Schema, writer: &Schema) -> Findings {
     check.reads(&reader.root, &writer.root)
 }
 
+/// Branches of branches would be tried in more ways than there is time for.
+const COMPARISONS_MAX: u32 = 100_000;
+
 struct Check<'a> {
+    /// How many more pairs may be compared.
+    left: u32,
     readers: Names<'a>,
     writers: Names<'a>,
     /// Pairs of named types that are being compared or were found to fit: types may hold themselves.
@@ -98,6 +104,11 @@ impl<'a> Check<'a> {
     }
 
     fn reads_resolved(&mut self, reader: &Resolved<'a>, writer: &Resolved<'a>) -> Findings {
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            let message = "the schemas have too many alternatives".to_owned();
+            return self.found("SCHEMA_TOO_COMPLEX", message);
+        }
         match (reader, writer) {
             (Resolved::Union(branches), _) => {
                 let branches: &'a [Node] = branches;

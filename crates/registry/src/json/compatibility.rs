@@ -20,11 +20,17 @@ pub(crate) fn reads(reader: &Schema, writer: &Schema) -> Findings {
     if reader == writer {
         return Findings::new();
     }
-    let mut check = Check { assumed: BTreeSet::new(), path: vec!["#".to_owned()] };
+    let mut check =
+        Check { left: COMPARISONS_MAX, assumed: BTreeSet::new(), path: vec!["#".to_owned()] };
     check.compare(Part::root(writer), Part::root(reader))
 }
 
+/// Alternatives of alternatives would be tried in more ways than there is time for.
+const COMPARISONS_MAX: u32 = 100_000;
+
 pub(super) struct Check {
+    /// How many more pairs may be compared.
+    left: u32,
     /// Pairs that are being compared or were found to fit: schemas may hold themselves.
     assumed: BTreeSet<((usize, String), (usize, String))>,
     path: Vec<String>,
@@ -33,8 +39,10 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn compare(&mut self, old: Part<'_>, new: Part<'_>) -> Findings {
         const DEPTH_MAX: usize = 256;
-        if self.path.len() > DEPTH_MAX {
-            return self.found("SCHEMA_TOO_DEEP", "the schemas are nested too deeply".to_owned());
+        self.left = self.left.saturating_sub(1);
+        if self.path.len() > DEPTH_MAX || self.left == 0 {
+            let message = "the schemas are too deep, or have too many alternatives".to_owned();
+            return self.found("SCHEMA_TOO_COMPLEX", message);
         }
         if !self.assumed.insert((old.identity(), new.identity())) {
             return Findings::new();

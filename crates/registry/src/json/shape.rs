@@ -236,6 +236,15 @@ impl<'a> Part<'a> {
 
     /// The types of values that may be allowed; all of them when that is not known.
     pub(super) fn kinds(self) -> Vec<Kind> {
+        self.kinds_within(0)
+    }
+
+    fn kinds_within(self, depth: usize) -> Vec<Kind> {
+        /// Schemas may hold themselves.
+        const DEPTH_MAX: usize = 16;
+        if depth > DEPTH_MAX {
+            return Kind::ALL.to_vec();
+        }
         match self.shape() {
             Shape::Never => Vec::new(),
             Shape::Typed { kind: Kind::Number, strict: true, .. } => {
@@ -246,7 +255,7 @@ impl<'a> Part<'a> {
             Shape::Combined(Criterion::All, parts) => {
                 let mut kinds = Kind::ALL.to_vec();
                 for part in parts {
-                    let of_part = part.kinds();
+                    let of_part = part.kinds_within(depth + 1);
                     kinds.retain(|kind| of_part.contains(kind));
                 }
                 kinds
