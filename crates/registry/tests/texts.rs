@@ -251,6 +251,15 @@ fn protobuf_refuses_what_is_no_schema() {
 }
 
 #[test]
+fn protobuf_that_is_nested_too_deeply_is_refused() {
+    for depth in [101, 5_000, 60_000] {
+        let nested = format!("{}{}", "message A {".repeat(depth), "}".repeat(depth));
+        let told = refusal(SchemaType::Protobuf, &format!("syntax = \"proto3\"; {nested}"));
+        assert!(told.len() < 1_000, "{depth}: {told}");
+    }
+}
+
+#[test]
 fn protobuf_files_may_import_others() {
     let user = "syntax = \"proto3\"; import \"address.proto\"; message User { Address home = 1; }";
     let other =
