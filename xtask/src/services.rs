@@ -4,6 +4,7 @@
 pub(crate) mod debezium;
 mod kafka;
 mod packages;
+mod registries;
 
 use std::process::Command;
 
@@ -56,6 +57,11 @@ pub(crate) fn install() -> anyhow::Result<()> {
     }
     if let Err(error) = kafka::install() {
         println!("Apache Kafka: cannot be installed here: {error:#}");
+    }
+    for (name, install) in registries::ALL {
+        if let Err(error) = install() {
+            println!("{name}: cannot be installed here: {error:#}");
+        }
     }
     let missing = cdc_testkit::services::missing();
     for reason in &missing {

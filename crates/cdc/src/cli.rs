@@ -9,6 +9,7 @@ mod explain;
 mod health;
 mod provision;
 mod run;
+mod schema;
 mod snapshot;
 mod status;
 mod validate;
@@ -65,6 +66,9 @@ enum Command {
     /// List, show, deliver again or give up changes that a sink refused
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// Look at schemas in a registry or in files, and see which changes of them are safe
+    #[command(subcommand)]
+    Schema(schema::Command),
     /// Explain an error code: cause and remedy
     Explain(explain::Args),
     /// JSON Schemas of the configuration files, for editors
@@ -133,6 +137,7 @@ fn run(command: Command, manner: &Manner) -> Outcome {
             Command::Health(platform) => Box::pin(health::run(&platform, manner)).await,
             Command::Consume(args) => Box::pin(consume::run(&args, manner)).await,
             Command::DeadLetters(command) => Box::pin(dead_letters::run(command, manner)).await,
+            Command::Schema(command) => Box::pin(schema::run(command, manner)).await,
             Command::Explain(args) => explain::run(&args, manner),
             Command::Config(command) => configuration::run(command),
             Command::Completions(args) => completions::run(&args, Cli::command()),

@@ -14,3 +14,4 @@ mod config_errors;
 mod config_values;
 mod documents;
 mod fuzz_regressions;
+mod schemas;

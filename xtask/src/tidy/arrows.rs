@@ -36,7 +36,8 @@ fn is_allowed(from: &str, to: &str, only_in_tests: bool) -> bool {
         "cdc" => return to != "cdc-testkit",
         "cdc-core" => &[],
         "cdc-server" => &["cdc-engine", "cdc-codec", "cdc-core"],
-        "cdc-codec" | "cdc-state" | "cdc-tls" | "cdc-digest" | "cdc-registry" => &["cdc-core"],
+        "cdc-codec" | "cdc-state" | "cdc-tls" | "cdc-digest" => &["cdc-core"],
+        "cdc-registry" => &["cdc-core", "cdc-tls"],
         "cdc-engine" | "cdc-testkit" | "cdc-columnar" => &["cdc-codec", "cdc-core"],
         connector if is_connector(connector) => {
             &["cdc-core", "cdc-codec", "cdc-columnar", "cdc-tls", "cdc-digest"]

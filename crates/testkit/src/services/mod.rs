@@ -2,7 +2,9 @@
 //! way the test process ends.
 
 pub mod account;
+pub mod apicurio;
 pub mod certificates;
+pub mod confluent;
 pub mod installed;
 pub mod kafka;
 pub mod port;
@@ -11,6 +13,7 @@ pub mod receiver;
 pub mod skip;
 mod watchdog;
 
+pub use apicurio::Apicurio;
 pub use certificates::Certificates;
 pub use kafka::{Kafka, KafkaOptions};
 pub use port::Port;

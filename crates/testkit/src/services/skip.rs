@@ -16,6 +16,8 @@ pub fn missing() -> Vec<String> {
         .chain(installed::kafka().err())
         .map(|error| format!("{error:#}"))
         .chain(super::certificates::missing())
+        .chain(super::confluent::missing())
+        .chain(super::apicurio::missing())
         .collect()
 }
 
