@@ -44,13 +44,24 @@ impl fmt::Display for TopicPartition {
     }
 }
 
+/// What a record carries beside its payload. An embedded log does not keep it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its value.
+    pub value: Bytes,
+}
+
 /// One record on its way into a transport.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// What partitions are chosen by; empty where the transport has only one.
+    /// What partitions are chosen by; empty where the transport has only one, and for a record without.
     pub key: Bytes,
-    /// The encoded change or schema.
+    /// The encoded change or schema; empty for a tombstone.
     pub payload: Bytes,
+    /// In order.
+    pub headers: Vec<Header>,
     /// Position of the change; a schema record carries the newest position before it, so that an
     /// append torn behind it does not look as if it held the change that follows.
     pub position: Position,

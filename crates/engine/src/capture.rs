@@ -137,11 +137,7 @@ impl Session<'_> {
             cancel: stop.child_token(),
         };
         let follow = follow_status(self.shared, status_seen);
-        let router = Router::new(
-            Arc::clone(&spec.transport),
-            Arc::clone(&spec.schemas),
-            spec.topic_prefix.clone(),
-        );
+        let router = Router::new(Arc::clone(&spec.transport), spec.format.encoder());
         let mut forward = Forward {
             shared: self.shared,
             router,

@@ -51,6 +51,13 @@ pub(crate) fn membership_ended() -> Error {
     .with_remedy("the log's own error tells the cause; the sink joins again")
 }
 
+/// The capture gave a change to its format before the schema of it.
+pub(crate) fn schema_not_learnt(table: &cdc_core::TableId) -> Error {
+    let context = format!("the schema of {table} is not known to the format");
+    Error::new("CDC-4012", Origin::Internal, Retry::Backoff, context)
+        .with_remedy("this is a fault of cdc itself: please report it with the log around it")
+}
+
 /// The state knows another log than the one that is there.
 pub(crate) fn other_log(position: Position) -> Error {
     let context =

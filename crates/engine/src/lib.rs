@@ -17,6 +17,7 @@ mod dead_letter;
 mod deliver;
 mod epoch;
 mod error;
+mod format;
 mod intake;
 mod pipeline;
 mod readers;
@@ -30,6 +31,7 @@ mod status;
 mod supervise;
 pub mod verify;
 
+pub use format::RowFormat;
 pub use pipeline::run;
 pub use repair::orders;
 pub use snapshot::order_snapshot;

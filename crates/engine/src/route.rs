@@ -1,34 +1,22 @@
-//! Changes to records: which schema record goes before, and which partition each belongs to.
+//! Changes to records: which partition each belongs to, and what a partition has already.
 
-use bytes::BytesMut;
-use cdc_codec::row;
 use cdc_core::{
-    Change, Position, Record, Result, SchemaId, TableSchema, TopicPartition, Transport, naming,
-    store::SchemaStore, transport::Ordering,
+    Change, Position, Record, Result, SchemaId, TableSchema, TopicPartition, Transport,
+    format::{Draft, Encoder},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-/// Encodes one source session's changes.
+/// Routes one source session's changes.
 pub(crate) struct Router {
     transport: Arc<dyn Transport>,
-    schemas: Arc<dyn SchemaStore>,
-    topic_prefix: String,
-    ordering: Ordering,
+    encoder: Box<dyn Encoder>,
     /// Schemas by the address of their `Arc`, which is kept so that the address stays taken.
-    known: BTreeMap<usize, KnownSchema>,
+    known: BTreeMap<usize, Arc<TableSchema>>,
     partitions: BTreeMap<TopicPartition, PartitionTail>,
-    buffer: BytesMut,
-}
-
-struct KnownSchema {
-    schema: Arc<TableSchema>,
-    id: SchemaId,
-    topic: String,
-    /// The one partition of a totally ordered log.
-    only: Option<TopicPartition>,
+    drafts: Vec<Draft>,
 }
 
 /// What is at the end of one partition.
@@ -40,71 +28,58 @@ struct PartitionTail {
 /// More schema versions than this at once are forgotten and looked up again.
 const SCHEMAS_MAX: usize = 20_000;
 
+type Routed = BTreeMap<TopicPartition, Vec<Record>>;
+
 impl Router {
-    pub(crate) fn new(
-        transport: Arc<dyn Transport>,
-        schemas: Arc<dyn SchemaStore>,
-        topic_prefix: String,
-    ) -> Self {
-        let ordering = transport.ordering();
-        Self {
-            transport,
-            schemas,
-            topic_prefix,
-            ordering,
-            known: BTreeMap::new(),
-            partitions: BTreeMap::new(),
-            buffer: BytesMut::new(),
-        }
+    pub(crate) fn new(transport: Arc<dyn Transport>, encoder: Box<dyn Encoder>) -> Self {
+        let (known, partitions) = (BTreeMap::new(), BTreeMap::new());
+        Self { transport, encoder, known, partitions, drafts: Vec::new() }
     }
 
     /// Encodes changes, leaving out what a partition has already. The records of each partition are
     /// in order; the partitions come in the order of their names.
-    pub(crate) async fn route(
-        &mut self,
-        changes: &[Change],
-    ) -> Result<BTreeMap<TopicPartition, Vec<Record>>> {
-        let mut routed: BTreeMap<TopicPartition, Vec<Record>> = BTreeMap::new();
+    pub(crate) async fn route(&mut self, changes: &[Change]) -> Result<Routed> {
+        let mut routed = Routed::new();
         self.learn(changes).await?;
         for change in changes {
-            let address = Arc::as_ptr(&change.schema).addr();
-            let Some(known) = self.known.get(&address) else { continue };
-            debug_assert!(Arc::ptr_eq(&known.schema, &change.schema), "an address is one schema's");
-            let id = known.id;
-            let (to, key) = match (&known.only, self.ordering) {
-                (Some(only), Ordering::Total) => (only.clone(), bytes::Bytes::new()),
-                (None, _) | (_, Ordering::PerPartition) => {
-                    let row = change.row().map(|row| &**row).unwrap_or_default();
-                    row::encode_key(&change.schema.key, row, &mut self.buffer);
-                    let key = self.buffer.split().freeze();
-                    (self.transport.partition_of(&known.topic, &key), key)
-                }
-            };
-            if !self.partitions.contains_key(&to) {
-                let newest = self.transport.newest(&to).await?;
-                let announced = BTreeSet::new();
-                self.partitions.insert(to.clone(), PartitionTail { newest, announced });
+            self.encoder.encode(change, &mut self.drafts)?;
+            let mut drafts = std::mem::take(&mut self.drafts);
+            for draft in drafts.drain(..) {
+                self.place(change, draft, &mut routed).await?;
             }
-            let Some(tail) = self.partitions.get_mut(&to) else { continue };
-            if tail.newest.is_some_and(|newest| change.position <= newest) {
-                continue;
-            }
-            let before = tail.newest.replace(change.position).unwrap_or_default();
-            let records = routed.entry(to).or_default();
-            if tail.announced.insert(id) {
-                row::encode_schema(id, &change.schema, &mut self.buffer);
-                let payload = self.buffer.split().freeze();
-                // Not the change's own position: an append torn between the two would look complete.
-                records.push(Record { key: key.clone(), payload, position: before });
-            }
-            row::encode_change(id, change, &mut self.buffer);
-            let payload = self.buffer.split().freeze();
-            records.push(Record { key, payload, position: change.position });
+            self.drafts = drafts;
         }
         Ok(routed)
     }
 
-    /// Has every schema of the changes numbered, all new ones at once.
+    /// Puts one record of a change behind those that its partition has.
+    async fn place(&mut self, change: &Change, draft: Draft, routed: &mut Routed) -> Result<()> {
+        let Draft { topic, record } = draft;
+        let to = self.transport.partition_of(&topic, &record.key);
+        if !self.partitions.contains_key(&to) {
+            let newest = self.transport.newest(&to).await?;
+            let announced = BTreeSet::new();
+            self.partitions.insert(to.clone(), PartitionTail { newest, announced });
+        }
+        let Some(tail) = self.partitions.get_mut(&to) else { return Ok(()) };
+        if tail.newest.is_some_and(|newest| record.position <= newest) {
+            return Ok(());
+        }
+        let before = tail.newest.replace(record.position).unwrap_or_default();
+        let records = routed.entry(to).or_default();
+        if let Some(id) = self.encoder.announces(change)
+            && tail.announced.insert(id)
+        {
+            let payload = self.encoder.announcement(change);
+            let key = record.key.clone();
+            // Not the change's own position: an append torn between the two would look complete.
+            records.push(Record { key, payload, headers: Vec::new(), position: before });
+        }
+        records.push(record);
+        Ok(())
+    }
+
+    /// Has the encoder learn every schema of the changes, all new ones at once.
     async fn learn(&mut self, changes: &[Change]) -> Result<()> {
         let mut new = self.unknown(changes);
         if new.is_empty() {
@@ -114,17 +89,9 @@ impl Router {
             self.known.clear();
             new = self.unknown(changes);
         }
-        let schemas: Vec<&TableSchema> = new.iter().map(|schema| &***schema).collect();
-        let ids = self.schemas.register(&schemas).await?;
-        for (schema, id) in new.into_iter().zip(ids) {
-            let topic = naming::topic(&self.topic_prefix, &schema.table);
-            let only = match self.ordering {
-                Ordering::Total => Some(self.transport.partition_of(&topic, &[])),
-                Ordering::PerPartition => None,
-            };
-            let schema = Arc::clone(schema);
-            let address = Arc::as_ptr(&schema).addr();
-            self.known.insert(address, KnownSchema { schema, id, topic, only });
+        self.encoder.learn(&new).await?;
+        for schema in new {
+            self.known.insert(Arc::as_ptr(schema).addr(), Arc::clone(schema));
         }
         Ok(())
     }
@@ -145,10 +112,11 @@ impl Router {
         unknown
     }
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::RowFormat;
+    use cdc_core::format::Format as _;
     use cdc_core::{Operation, TableId, Timestamp, Transaction};
     use cdc_testkit::memory::{MemoryLog, MemoryStores, MemoryTransport};
 
@@ -174,11 +142,9 @@ mod tests {
         let log = MemoryLog::new(1, 1);
         let transport = Arc::new(MemoryTransport::open(&log));
         let router = || {
-            Router::new(
-                Arc::clone(&transport) as Arc<dyn Transport>,
-                MemoryStores::new(),
-                "p".into(),
-            )
+            let transport = Arc::clone(&transport) as Arc<dyn Transport>;
+            let format = RowFormat::new(MemoryStores::new(), "p", transport.ordering());
+            Router::new(transport, format.encoder())
         };
         let routed = router().route(&[change(1)]).await.unwrap();
         let (partition, records) = routed.first_key_value().unwrap();

@@ -5,6 +5,7 @@ use cdc_core::{
     catalog::{SharedSinkConnector, SharedSourceConnector},
     clock::Clock,
     dead_letter::DeadLetterStore,
+    format::Format,
     retry::RetryPolicy,
     store::{CheckpointStore, SchemaStore},
 };
@@ -27,6 +28,8 @@ pub struct PipelineSpec {
     pub transport: Arc<dyn Transport>,
     /// Epochs, capture progress, and checkpoints of sinks that keep none.
     pub checkpoints: Arc<dyn CheckpointStore>,
+    /// What records of the log look like.
+    pub format: Arc<dyn Format>,
     /// Table schemas by number.
     pub schemas: Arc<dyn SchemaStore>,
     /// Changes set aside.

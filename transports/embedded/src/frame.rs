@@ -359,7 +359,7 @@ impl Records {
         if self.left == 0 && (!self.body.is_empty() || position != self.last) {
             return Err(Invalid::Content("records and header disagree"));
         }
-        Ok(StoredRecord { offset, record: Record { key, payload, position } })
+        Ok(StoredRecord { offset, record: Record { key, payload, headers: Vec::new(), position } })
     }
 
     fn take_bytes(&mut self) -> Option<Bytes> {

@@ -16,7 +16,12 @@ fn any_record() -> impl Strategy<Value = Record> {
         any::<(u128, u64)>().prop_map(|(commit, ordinal)| Position { commit, ordinal }),
     ];
     (vec(any::<u8>(), 0..20), vec(any::<u8>(), 0..200), position).prop_map(
-        |(key, payload, position)| Record { key: key.into(), payload: payload.into(), position },
+        |(key, payload, position)| Record {
+            key: key.into(),
+            payload: payload.into(),
+            headers: Vec::new(),
+            position,
+        },
     )
 }
 
@@ -103,6 +108,7 @@ fn version_1_looks_like_this() {
     let record = |ordinal, key: &'static [u8], payload: &'static [u8]| Record {
         key: Bytes::from_static(key),
         payload: Bytes::from_static(payload),
+        headers: Vec::new(),
         position: Position::from_str(&format!("1f4:{ordinal}")).unwrap(),
     };
     let records = vec![record(1, b"", b"first"), record(2, b"key", b"")];

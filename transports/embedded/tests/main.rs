@@ -56,7 +56,7 @@ fn record(number: u64) -> Record {
     let position = Position::new(u128::from(number / 10) + 1000, number % 10 + 1);
     let payload: Vec<u8> = (0..number % 150).map(|byte| (byte ^ number) as u8).collect();
     let key = Bytes::copy_from_slice(&number.to_be_bytes()[..(number % 9) as usize]);
-    Record { key, payload: payload.into(), position }
+    Record { key, headers: Vec::new(), payload: payload.into(), position }
 }
 
 fn records(numbers: std::ops::Range<u64>) -> Vec<Record> {

@@ -8,7 +8,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use cdc_core::{
-    Offset, PartitionReader, Record, RecordBatch, Result, StoredRecord, TopicPartition,
+    Header, Offset, PartitionReader, Record, RecordBatch, Result, StoredRecord, TopicPartition,
 };
 use rdkafka::{
     TopicPartitionList,
@@ -304,5 +304,7 @@ impl PartitionReader for Reader {
 fn stored(of: &TopicPartition, record: Incoming) -> Result<StoredRecord> {
     let position = record.position.ok_or_else(|| error::foreign_record(of, record.offset.0))?;
     let (key, payload) = (record.key.unwrap_or_default(), record.value.unwrap_or_default());
-    Ok(StoredRecord { offset: record.offset, record: Record { key, payload, position } })
+    let record_headers = record.headers.into_iter();
+    let headers = record_headers.map(|(name, value)| Header { name, value }).collect();
+    Ok(StoredRecord { offset: record.offset, record: Record { key, payload, headers, position } })
 }

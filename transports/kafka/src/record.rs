@@ -31,7 +31,7 @@ impl From<Record> for Outgoing {
         Self {
             key: filled(record.key),
             value: filled(record.payload),
-            headers: Vec::new(),
+            headers: record.headers.into_iter().map(|header| (header.name, header.value)).collect(),
             position: record.position,
         }
     }

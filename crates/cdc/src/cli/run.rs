@@ -8,8 +8,8 @@ use crate::{
     settings::{Files, Settings},
     stop, when,
 };
-use cdc_core::{Transport, clock::SystemClock, dead_letter::DeadLetterStore};
-use cdc_engine::{PipelineSpec, PipelineStatus, Until};
+use cdc_core::{Transport, clock::SystemClock, dead_letter::DeadLetterStore, store::SchemaStore};
+use cdc_engine::{PipelineSpec, PipelineStatus, RowFormat, Until};
 use cdc_server::{Counters, Parts, Server};
 use cdc_state::Store;
 use cdc_transport_embedded::Log;
@@ -79,15 +79,19 @@ fn spec(
 ) -> PipelineSpec {
     let store = Arc::new(store);
     let platform = &settings.platform.file;
+    let prefix = &settings.pipeline.head.topic_prefix;
+    let schemas: Arc<dyn SchemaStore> = Arc::clone(&store) as _;
+    let format = RowFormat::new(Arc::clone(&schemas), prefix, transport.ordering());
     PipelineSpec {
         pipeline_id: settings.id().to_owned(),
-        topic_prefix: settings.pipeline.head.topic_prefix.clone(),
+        topic_prefix: prefix.clone(),
         database: settings.pipeline.source.database().to_owned(),
         source: Arc::clone(&settings.source),
         sinks: settings.sinks.clone(),
         transport,
         checkpoints: Arc::clone(&store) as _,
-        schemas: Arc::clone(&store) as _,
+        format: Arc::new(format),
+        schemas,
         dead_letters: store,
         clock: Arc::new(SystemClock),
         seed: when::now_ms() ^ u64::from(std::process::id()).rotate_left(32),

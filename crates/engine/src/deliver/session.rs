@@ -4,12 +4,11 @@ use super::{
     Memory, Target,
     write::{Writer, newest, release},
 };
-use crate::{
-    commit::Progress, dead_letter::Parked, error, intake::Intake, readers::Readers, refill,
-};
+use crate::{commit::Progress, dead_letter::Parked, error, intake, readers::Readers, refill};
 use cdc_core::{
     Checkpoint, Offset, RecordBatch, Result, Sink, TopicPartition, catalog::SinkContext,
-    sink::CommitBoundary, status::ConnectorState, transport::MembershipEvent, transport::Ordering,
+    format::Decoder, sink::CommitBoundary, status::ConnectorState, transport::MembershipEvent,
+    transport::Ordering,
 };
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
@@ -32,7 +31,7 @@ pub(crate) enum End {
 pub(crate) struct Session<'a> {
     target: &'a Target,
     readers: Readers,
-    intake: Intake,
+    decoder: Box<dyn Decoder>,
     writer: Writer<'a>,
     /// Where each partition must be read to before the sink is current.
     goals: Option<BTreeMap<TopicPartition, Offset>>,
@@ -83,11 +82,10 @@ impl<'a> Session<'a> {
             status.parked_tables = parked.tables();
         });
         let transport = std::sync::Arc::clone(&shared.spec.transport);
-        let store = std::sync::Arc::clone(&shared.spec.schemas);
         Ok(Self {
             target,
             readers: Readers::new(transport, shared.read_bytes_max()),
-            intake: Intake::new(store, shared.spec.topic_prefix.clone()),
+            decoder: shared.spec.format.decoder(),
             writer: Writer::new(target, memory, sink, claimed.kept_by_sink, progress, parked),
             goals: None,
             assigned: false,
@@ -134,7 +132,7 @@ impl<'a> Session<'a> {
     async fn take(&mut self, from: &TopicPartition, batch: RecordBatch) -> Result<Option<End>> {
         let (next, end) = (batch.next, batch.end);
         let newest = self.writer.progress.newest(from);
-        let mut fresh = self.intake.decode(batch, newest).await?;
+        let mut fresh = intake::fresh(&mut *self.decoder, batch, newest).await?;
         let caught_up = next >= end;
         self.target.shared.update_sink(self.target.index, |status| {
             status.lag_records = end.0.saturating_sub(next.0) + fresh.len() as u64;

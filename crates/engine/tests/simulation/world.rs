@@ -5,7 +5,7 @@ use crate::{
     ledger::{Held, Ledger, LedgerConnector, Manner, Tables},
 };
 use cdc_core::{Change, Result, Transport, clock::Clock, retry::RetryPolicy, sink::Delivery};
-use cdc_engine::{OnRejected, PipelineSpec, PipelineStatus, SinkSpec, Until};
+use cdc_engine::{OnRejected, PipelineSpec, PipelineStatus, RowFormat, SinkSpec, Until};
 use cdc_testkit::{
     faults::{Dice, FaultyStores, FaultyTransport},
     memory::{MemoryLog, MemoryStores, MemoryTransport},
@@ -83,6 +83,7 @@ impl World {
         if let Some(wrap) = self.plan.wrap {
             transport = wrap(transport, dice.clone());
         }
+        let ordering = transport.ordering();
         let sinks = self.ledgers.iter().enumerate().map(|(index, ledger)| SinkSpec {
             sink_id: format!("s{index}"),
             connector: Arc::new(LedgerConnector { ledger: ledger.clone(), dice: dice.clone() }),
@@ -100,6 +101,7 @@ impl World {
             sinks: sinks.collect(),
             transport: Arc::new(FaultyTransport::new(transport, dice.clone())),
             checkpoints: Arc::new(FaultyStores::new(self.stores.clone(), dice.clone())),
+            format: Arc::new(RowFormat::new(self.stores.clone(), "cdc", ordering)),
             schemas: self.stores.clone(),
             dead_letters: self.stores.clone(),
             clock: Arc::new(SimulatedClock),

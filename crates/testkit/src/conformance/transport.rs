@@ -325,7 +325,7 @@ fn sized(commit: u128, ordinal: u64, bytes: usize) -> Record {
     let payload: Vec<u8> =
         position.to_sortable_bytes().iter().rev().copied().cycle().take(bytes).collect();
     let key = Bytes::from(format!("{position}"));
-    Record { key, payload: payload.into(), position }
+    Record { key, payload: payload.into(), headers: Vec::new(), position }
 }
 
 fn plain(stored: &[StoredRecord]) -> Vec<Record> {

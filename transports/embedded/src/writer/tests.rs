@@ -77,6 +77,7 @@ fn batch(commit: u128) -> Vec<Record> {
     let record = |ordinal| Record {
         key: Bytes::new(),
         payload: Bytes::from(vec![commit.to_le_bytes()[0]; 100]),
+        headers: Vec::new(),
         position: Position::new(commit, ordinal),
     };
     (1..=10).map(record).collect()

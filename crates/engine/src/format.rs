@@ -1,0 +1,5 @@
+//! The formats that records of a log can have.
+
+mod row;
+
+pub use row::RowFormat;
