@@ -53,6 +53,8 @@ mod value;
 mod golden;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod typed;
 
 pub use encoder::Encoder;
 pub use envelope::{Envelopes, InTransaction, Part, Telling};
