@@ -14,10 +14,12 @@
 pub mod avro;
 mod framing;
 mod json;
+pub mod json_schema;
 mod label;
 mod misfit;
 mod names;
 mod print;
+pub mod protobuf;
 mod read;
 mod schema;
 mod varint;

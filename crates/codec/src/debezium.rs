@@ -46,7 +46,7 @@ mod plan;
 pub mod schemas;
 mod source;
 mod stand_in;
-mod temporal;
+pub(crate) mod temporal;
 mod value;
 
 #[cfg(test)]

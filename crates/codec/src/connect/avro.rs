@@ -29,6 +29,8 @@ mod writer;
 
 #[cfg(test)]
 pub(crate) mod properties;
+#[cfg(test)]
+mod rate;
 
 pub use foreign::Unreadable;
 pub use plan::Plan;

@@ -36,7 +36,9 @@ impl Told {
             Self::Integer(value) => out.integer(*value),
             Self::Float(value) => out.float32(*value),
             Self::Double(value) => out.float64(*value),
-            Self::Text(value) if value.len() % 2 == 0 => out.plain(format_args!("{value}")),
+            Self::Text(value) if value.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+                out.plain(format_args!("{value}"));
+            }
             Self::Text(value) => out.string(value),
             Self::Octets(value) => out.bytes(value),
             Self::Struct(fields) => {
@@ -101,6 +103,31 @@ impl Told {
                 let value = |field: &Field| Self::of_json(&field.schema, &json[&field.name]);
                 Self::Struct(fields.iter().map(|f| (f.name.clone(), value(f))).collect())
             }
+        }
+    }
+
+    /// Are they the same up to the last digits of numbers, which the JSON library may read wrong?
+    pub(crate) fn is_close(&self, other: &Self) -> bool {
+        let near = |one: f64, other: f64, most: f64| {
+            one == other
+                || one.is_nan() && other.is_nan()
+                || (one - other).abs() <= one.abs() * most
+        };
+        let named = |one: &[(String, Self)], other: &[(String, Self)]| {
+            let same =
+                |((n, v), (m, w)): (&(String, Self), &(String, Self))| n == m && v.is_close(w);
+            one.len() == other.len() && one.iter().zip(other).all(same)
+        };
+        match (self, other) {
+            (Self::Float(one), Self::Float(other)) => near((*one).into(), (*other).into(), 1e-6),
+            (Self::Double(one), Self::Double(other)) => near(*one, *other, 1e-14),
+            (Self::Struct(one), Self::Struct(other)) | (Self::Map(one), Self::Map(other)) => {
+                named(one, other)
+            }
+            (Self::Array(one), Self::Array(other)) => {
+                one.len() == other.len() && one.iter().zip(other).all(|(v, w)| v.is_close(w))
+            }
+            _ => self == other,
         }
     }
 

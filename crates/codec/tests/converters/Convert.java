@@ -35,19 +35,25 @@ public class Convert {
             out.put("name", given.get("name").asText());
             ((ObjectNode) given).remove("name");
             SchemaAndValue value = PLAIN.toConnectData("t", JSON.writeValueAsBytes(given));
-            out.set("avro", convert(value, true));
-            out.set("protobuf", convert(value, false));
+            out.set("avro", convert(value, true, "false"));
+            out.set("protobuf", convert(value, false, "false"));
+            ObjectNode optional = convert(value, false, "true");
+            // Its text says of each field that it is not deprecated, which says nothing.
+            optional.remove("schema");
+            out.set("protobuf_optional", optional);
             System.out.println(JSON.writeValueAsString(out));
         }
     }
 
-    private static ObjectNode convert(SchemaAndValue value, boolean avro) {
+    private static ObjectNode convert(SchemaAndValue value, boolean avro, String optional) {
         ObjectNode out = JSON.createObjectNode();
         try {
             MockSchemaRegistryClient registry = new MockSchemaRegistryClient(
                 List.of(new AvroSchemaProvider(), new ProtobufSchemaProvider()));
             Converter converter = avro ? new AvroConverter(registry) : new ProtobufConverter(registry);
-            converter.configure(Map.of("schema.registry.url", "mock://golden"), false);
+            Map<String, String> settings =
+                Map.of("schema.registry.url", "mock://golden", "optional.for.nullables", optional);
+            converter.configure(settings, false);
             byte[] bytes = converter.fromConnectData("t", value.schema(), value.value());
             ParsedSchema schema = registry.getSchemaById(ByteBuffer.wrap(bytes, 1, 4).getInt());
             out.put("schema", schema.canonicalString());
