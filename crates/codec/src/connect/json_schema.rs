@@ -10,6 +10,7 @@
 //! | name, doc | `title`, `description` |
 //! | version, parameters | `connect.version`, `connect.parameters` |
 
+use super::names::distinct;
 use super::{JsonWriter, Kind, Literal, Schema, Unsayable, frame};
 use crate::json;
 
@@ -99,6 +100,7 @@ fn required(schema: &Schema, index: Option<usize>, out: &mut Vec<u8>) -> Result<
             any(values, None, out)?;
         }
         Kind::Struct(fields) => {
+            distinct(fields)?;
             name("properties", out);
             out.push(b'{');
             for (index, field) in fields.iter().enumerate() {

@@ -13,8 +13,8 @@ pub enum Unsayable {
         /// The name of a record or field.
         name: String,
     },
-    /// Two records of one schema have one name and are not the same.
-    #[error("two different records have the name {0:?}")]
+    /// Two records of one schema, or two fields of one record, have one name and are not the same.
+    #[error("two different records or fields have the name {0:?}")]
     Redefined(String),
     /// A map has keys that are not text.
     #[error("{0} has no maps with other keys than text")]

@@ -18,7 +18,7 @@ mod text;
 mod writer;
 
 #[cfg(test)]
-mod properties;
+pub(crate) mod properties;
 
 pub use plan::{Nullables, Plan};
 pub use writer::ProtobufWriter;

@@ -5,7 +5,7 @@ use super::options::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, Options,
 use super::properties::any_sample;
 use super::{Envelopes, Telling};
 use crate::connect::sample::Told;
-use crate::connect::{JsonWriter, NameAdjustment, avro};
+use crate::connect::{JsonWriter, NameAdjustment, Unsayable, avro, protobuf};
 use cdc_core::{Change, Column, Error, Operation, Row, Value};
 use proptest::prelude::*;
 use std::time::UNIX_EPOCH;
@@ -95,6 +95,32 @@ proptest! {
             }
             // JSON says null even where the schema does not allow it.
             Err(error) => prop_assert_eq!((error.code, out.len()), ("CDC-4241", 0)),
+        }
+    }
+    #[test]
+    fn protobuf_can_be_read_wherever_it_can_be_written(
+        change in any_change(),
+        options in any_options(),
+    ) {
+        let mut envelopes = Envelopes::new("cdc", options);
+        let schema = envelopes.value_schema(&change.schema);
+        let plan = match protobuf::Plan::new(&schema, protobuf::Nullables::Optional) {
+            Ok(plan) => plan,
+            // Arrays of `hstore`, where that is a map.
+            Err(refused) => {
+                prop_assert!(matches!(refused, Unsayable::Shape { .. }), "{}", refused);
+                return Ok(());
+            }
+        };
+        let telling = Telling::whole(UNIX_EPOCH);
+        let mut out = Vec::new();
+        let written = plan.write(7, &mut out, |out| envelopes.write_value(&change, telling, out));
+        match written {
+            Ok(()) => drop(protobuf::properties::oracle(&plan, &schema, &out[6..])),
+            Err(error) => {
+                let _: &Error = &error;
+                prop_assert!(out.is_empty(), "{}", error);
+            }
         }
     }
 }

@@ -131,8 +131,9 @@ impl<'a> Reading<'a> {
         }
         let at = self.places.len();
         let schema = self.any(value, space, depth + 1)?;
-        if let Some(place) = self.places.get_mut(at) {
-            place.union = union;
+        match self.places.get_mut(at) {
+            Some(place) if place.union == Branches::None => place.union = union,
+            _ => return Err(Unreadable::Union),
         }
         Ok(schema.with_optional(union != Branches::One))
     }

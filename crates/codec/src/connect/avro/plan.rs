@@ -100,7 +100,7 @@ fn place(schema: &Schema, around: usize, places: &mut Vec<Place>) -> Result<(), 
         (true, Some(_)) => Union::NullLast,
     };
     let shape = shape(&schema.kind);
-    let default = schema.default.as_ref().map(|default| value(default, schema));
+    let default = schema.default.as_ref().and_then(|default| value(default, schema, shape));
     places.push(Place { shape, union, end: 0, around, default });
     match &schema.kind {
         Kind::Array(items) => place(items, at, places)?,
@@ -136,24 +136,29 @@ fn shape(kind: &Kind) -> Shape {
     }
 }
 
-/// The bytes of a default, with the branch of its union.
-fn value(default: &Literal, schema: &Schema) -> Box<[u8]> {
+/// The bytes of a default, with the branch of its union; none of one that does not fit the schema.
+fn value(default: &Literal, schema: &Schema, shape: Shape) -> Option<Box<[u8]>> {
     let mut out = Vec::new();
     if schema.optional {
         out.push(0);
     }
-    match default {
-        Literal::Boolean(value) => out.push(u8::from(*value)),
-        Literal::Integer(value) => varint::zigzag(&mut out, *value),
-        Literal::Float(value) if schema.kind == Kind::Float32 => {
-            #[expect(clippy::cast_possible_truncation, reason = "it stands for a single one")]
+    match (default, shape) {
+        (Literal::Boolean(value), Shape::Boolean) => out.push(u8::from(*value)),
+        (Literal::Integer(value), Shape::Integer(least, most))
+            if (least..=most).contains(value) =>
+        {
+            varint::zigzag(&mut out, *value);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "it stands for a single one")]
+        (Literal::Float(value), Shape::Float) => {
             out.extend_from_slice(&(*value as f32).to_le_bytes());
         }
-        Literal::Float(value) => out.extend_from_slice(&value.to_le_bytes()),
-        Literal::Text(value) => sized(&mut out, value.as_bytes()),
-        Literal::Bytes(value) => sized(&mut out, value),
+        (Literal::Float(value), Shape::Double) => out.extend_from_slice(&value.to_le_bytes()),
+        (Literal::Text(value), Shape::Text) => sized(&mut out, value.as_bytes()),
+        (Literal::Bytes(value), Shape::Octets) => sized(&mut out, value),
+        _ => return None,
     }
-    out.into_boxed_slice()
+    Some(out.into_boxed_slice())
 }
 
 /// Appends octets with their length before them.

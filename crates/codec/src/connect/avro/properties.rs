@@ -1,8 +1,8 @@
 //! Another library reads what we wrote.
 
 use super::super::sample::{Told, any_pair};
-use super::super::{JsonWriter, Kind, Schema};
-use super::{AvroWriter, Plan, Reader};
+use super::super::{Field, JsonWriter, Kind, Literal, Schema, Unsayable, Writer as _};
+use super::{AvroWriter, Malformed, Plan, Reader, Unreadable};
 use apache_avro::types::Value as Avro;
 use proptest::prelude::*;
 
@@ -48,6 +48,85 @@ pub(crate) fn oracle(plan: &Plan, schema: &Schema, mut bytes: &[u8]) -> Told {
     let value = reader.read_value(&mut bytes).unwrap();
     assert!(bytes.is_empty());
     told(&value, schema)
+}
+
+#[test]
+fn what_avro_cannot_say_is_refused() {
+    let number = || Schema::new(Kind::Int32);
+    let of = |names: &[&str]| {
+        Schema::of_fields(names.iter().map(|name| Field::new(*name, number())).collect())
+    };
+    let redefined = Schema::of_fields(vec![
+        Field::new("a", of(&["x"]).named("n.R")),
+        Field::new("b", of(&["y"]).named("n.R")),
+    ]);
+    let name = |name: &str| Unsayable::Name { format: "Avro", name: name.to_owned() };
+    let keys = Schema::new(Kind::Map(Box::new(number()), Box::new(number())));
+    for (schema, expected) in [
+        (of(&["a-b"]), name("a-b")),
+        (of(&["a"]).named("n-m.R"), name("n-m.R")),
+        (of(&["a", "a"]), Unsayable::Redefined("a".to_owned())),
+        (redefined, Unsayable::Redefined("n.R".to_owned())),
+        (keys, Unsayable::Keys("Avro")),
+    ] {
+        assert_eq!(Plan::new(&schema).unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn a_default_that_does_not_fit_is_null() {
+    let schema = Schema::new(Kind::Int8).default_value(Literal::Integer(300)).optional();
+    let plan = Plan::new(&schema).unwrap();
+    let mut out = Vec::new();
+    let mut writer = AvroWriter::new(&plan, &mut out);
+    writer.null();
+    assert_eq!((writer.finish(), out), (Ok(()), vec![2]));
+}
+
+#[test]
+fn foreign_schemas_are_read_or_refused() {
+    let record = |fields: &str| format!(r#"{{"type":"record","name":"a.R","fields":[{fields}]}}"#);
+    let field = |of: &str| record(&format!(r#"{{"name":"f","type":{of}}}"#));
+    for (text, expected) in [
+        ("{".to_owned(), Unreadable::Json),
+        ("\"date\"".to_owned(), Unreadable::UnknownType),
+        (field("\"R\""), Unreadable::Recursive),
+        (field(r#"["int","string"]"#), Unreadable::Union),
+        (field(r#"["null",{"type":["null","int"]}]"#), Unreadable::Union),
+        (field(r#"{"type":"array"}"#), Unreadable::Incomplete),
+        (field(r#"{"type":"fixed","name":"F","size":0}"#), Unreadable::Sizeless),
+        (
+            field(r#"{"type":"array","items":{"type":"record","name":"E","fields":[]}}"#),
+            Unreadable::Sizeless,
+        ),
+    ] {
+        assert_eq!(Reader::new(&text).unwrap_err(), expected, "{text}");
+    }
+    let mut wide = String::from(r#"{"type":"record","name":"A0","fields":[]}"#);
+    for level in 1..20 {
+        wide = format!(
+            r#"{{"type":"record","name":"A{level}","fields":[{{"name":"x","type":{wide}}},{{"name":"y","type":"A{}"}}]}}"#,
+            level - 1
+        );
+    }
+    assert_eq!(Reader::new(&wide).unwrap_err(), Unreadable::TooLarge);
+}
+
+#[test]
+fn several_blocks_are_one_array() {
+    let reader = Reader::new(r#"{"type":"array","items":"int"}"#).unwrap();
+    let read = |bytes: &[u8]| {
+        let mut out = Vec::new();
+        reader.read(bytes, &mut JsonWriter::new(&mut out, true)).map(|()| out)
+    };
+    assert_eq!(read(&[4, 2, 4, 1, 2, 6, 0]).unwrap(), b"[1,2,3]");
+    assert_eq!(read(&[4, 2, 4]), Err(Malformed::Short));
+    assert_eq!(read(&[200, 1, 2, 0]), Err(Malformed::Short));
+    assert_eq!(read(&[0, 0]), Err(Malformed::Long));
+    let plan = Plan::new(reader.schema()).unwrap();
+    let mut again = Vec::new();
+    reader.read(&[4, 2, 4, 1, 2, 6, 0], &mut AvroWriter::new(&plan, &mut again)).unwrap();
+    assert_eq!(again, [6, 2, 4, 6, 0]);
 }
 
 proptest! {

@@ -184,7 +184,10 @@ impl<'a> Bytes<'a> {
     }
 
     fn long(&mut self) -> Result<i64, Malformed> {
-        let (value, rest) = varint::read_zigzag(self.0).ok_or(Malformed::Range)?;
+        let (value, rest) = varint::read_zigzag(self.0).ok_or_else(|| {
+            let goes_on = self.0.len() < 10 && self.0.iter().all(|byte| byte & 0x80 != 0);
+            if goes_on { Malformed::Short } else { Malformed::Range }
+        })?;
         self.0 = rest;
         Ok(value)
     }

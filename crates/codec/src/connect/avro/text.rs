@@ -1,5 +1,6 @@
 //! The text of a schema.
 
+use super::super::names::distinct;
 use super::super::{Field, Kind, Literal, Schema, Unsayable};
 use crate::json;
 use std::collections::BTreeMap;
@@ -126,6 +127,7 @@ impl<'a> Text<'a> {
             return Ok(());
         }
         self.known.insert(full, schema);
+        distinct(fields)?;
         self.raw("{\"type\":\"record\",\"name\":");
         json::string(&mut self.out, &name);
         if namespace != around {

@@ -1,5 +1,6 @@
 //! The text of a schema.
 
+use super::super::names::distinct;
 use super::super::{Field, Kind, Schema, Unsayable};
 use super::Nullables;
 use std::collections::BTreeMap;
@@ -65,6 +66,7 @@ impl Text {
         if fields.is_empty() {
             return Ok(format!("message {name} {{}}\n"));
         }
+        distinct(fields)?;
         let mut scope = Scope::default();
         let mut lines = String::new();
         for (field, number) in fields.iter().zip(1_u32..) {
@@ -72,7 +74,11 @@ impl Text {
             lines += &meta(&field.schema);
             lines += ";\n";
         }
-        Ok(enclosed(name, &lines, &scope.texts))
+        // Messages and fields share their names.
+        match fields.iter().find(|field| scope.known.contains_key(&field.name)) {
+            Some(field) => Err(Unsayable::Redefined(field.name.clone())),
+            None => Ok(enclosed(name, &lines, &scope.texts)),
+        }
     }
 
     fn field<'a>(
