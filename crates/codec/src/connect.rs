@@ -12,6 +12,7 @@
 //! that no format needs a tree of the value.
 
 pub mod avro;
+mod distinct;
 mod framing;
 mod json;
 pub mod json_schema;

@@ -7,8 +7,8 @@
 //! bytes of any writer ─▶ Reader ─▶ calls to any Writer
 //! ```
 //!
-//! A [`Reader`] tells what it reads to a [`Writer`](super::Writer): to a
-//! [`JsonWriter`](super::JsonWriter), and the result is the payload of JSON with schemas.
+//! A [`Reader`] tells what it reads to any [`Writer`](super::Writer); [`Reader::json`] makes JSON with
+//! schemas of it, so that whatever reads Debezium's JSON reads its Avro, too.
 //!
 //! | Connect | Avro |
 //! |---|---|

@@ -10,7 +10,7 @@
 //! | name, doc | `title`, `description` |
 //! | version, parameters | `connect.version`, `connect.parameters` |
 
-use super::names::distinct;
+use super::distinct::distinct;
 use super::{JsonWriter, Kind, Literal, Schema, Unsayable, frame};
 use crate::json;
 

@@ -1,8 +1,6 @@
 //! Names that Avro accepts.
 
-use super::{Field, Unsayable};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// How names of schemas or fields are made acceptable, by Debezium's words.
@@ -61,14 +59,5 @@ impl NameAdjustment {
 fn escape(out: &mut String, c: char) {
     for unit in c.encode_utf16(&mut [0; 2]) {
         write!(out, "_u{unit:04x}").expect("a string takes every character");
-    }
-}
-
-/// Refuses two fields of one name, which adjusting can make of two names.
-pub(super) fn distinct(fields: &[Field]) -> Result<(), Unsayable> {
-    let mut seen = BTreeSet::new();
-    match fields.iter().find(|field| !seen.insert(field.name.as_str())) {
-        Some(field) => Err(Unsayable::Redefined(field.name.clone())),
-        None => Ok(()),
     }
 }

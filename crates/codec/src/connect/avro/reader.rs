@@ -1,6 +1,6 @@
 //! Values from Avro's binary form, by the schema that they were written with.
 
-use super::super::{Schema, Writer, varint};
+use super::super::{JsonWriter, Schema, Writer, print, varint};
 use super::foreign::{self, Branches, Place, Shape, Unreadable};
 
 /// Reads records of one schema.
@@ -8,6 +8,8 @@ use super::foreign::{self, Branches, Place, Shape, Unreadable};
 pub struct Reader {
     schema: Schema,
     places: Vec<Place>,
+    /// `{"schema":…,"payload":`
+    envelope: Vec<u8>,
 }
 
 /// The bytes are no record of the schema.
@@ -37,7 +39,10 @@ impl Reader {
     /// When the text is no schema, or one that Connect would not have made.
     pub fn new(text: &str) -> Result<Self, Unreadable> {
         let (schema, places) = foreign::read(text)?;
-        Ok(Self { schema, places })
+        let mut envelope = b"{\"schema\":".to_vec();
+        print(&schema, &mut envelope);
+        envelope.extend_from_slice(b",\"payload\":");
+        Ok(Self { schema, places, envelope })
     }
 
     /// What the records are to Connect.
@@ -54,6 +59,22 @@ impl Reader {
         let mut bytes = Bytes(record);
         self.value(0, &mut bytes, out)?;
         if bytes.0.is_empty() { Ok(()) } else { Err(Malformed::Long) }
+    }
+
+    /// Appends a record as JSON with schemas, which what reads Debezium's JSON takes. After an error `out`
+    /// is as it was.
+    ///
+    /// # Errors
+    /// When the bytes are no record of the schema.
+    pub fn json(&self, record: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+        let start = out.len();
+        out.extend_from_slice(&self.envelope);
+        let read = self.read(record, &mut JsonWriter::new(out, true));
+        match read {
+            Ok(()) => out.push(b'}'),
+            Err(_) => out.truncate(start),
+        }
+        read
     }
 
     /// Tells the value at a place.

@@ -1,6 +1,6 @@
 //! The text of a schema.
 
-use super::super::names::distinct;
+use super::super::distinct::distinct;
 use super::super::{Field, Kind, Schema, Unsayable};
 use super::Nullables;
 use std::collections::BTreeMap;
