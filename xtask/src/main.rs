@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod crash;
 mod demo;
+mod golden;
 mod heavy;
 mod paths;
 mod services;
@@ -37,6 +38,8 @@ enum Command {
     Heavy(heavy::Arguments),
     /// Replicate a live shop to three places while `cdc` gets killed.
     Demo(demo::Arguments),
+    /// Record anew what Debezium makes of the workload that the tests of the formats compare with.
+    Golden,
     /// Measure against PostgreSQL's own tools and Debezium; how cost grows; what idleness costs.
     Bench(bench::Arguments),
 }
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Crash(arguments) => crash::run(&arguments),
         Command::Heavy(arguments) => heavy::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Golden => golden::run(),
         Command::Bench(arguments) => bench::run(&arguments),
     };
     match done {

@@ -1,9 +1,15 @@
-//! Debezium's JSON of a change, as its JSON converter writes it without schemas.
+//! Debezium's records of changes, and changes from Debezium's records.
 //!
-//! Keys are `{"id":1}`, values are the envelope `{"before":…,"after":…,"source":{…},"op":"c",…}`.
-//! A message of the log has the key `{"prefix":"…"}` and the envelope
+//! ```text
+//! Change ─▶ Records (topic, key, value, headers) ─▶ Encoder (JSON) ─▶ Envelopes ─▶ connect::Writer
+//! TableSchema + Options ─▶ schemas (what Connect says of key and value) ─▶ text, once a table
+//! ```
+//!
+//! Keys are `{"id":1}`, values are the envelope `{"before":…,"after":…,"source":{…},"op":"c",…}`, with
+//! or without `{"schema":…,"payload":…}` around them. A message of the log has the key
+//! `{"prefix":"…"}` and the envelope
 //! `{"op":"m","ts_ms":…,"source":{…},"transaction":null,"message":{"prefix":"…","content":"base64"}}`.
-//! Column values follow the defaults of Debezium's PostgreSQL connector:
+//! By default column values are those of Debezium's PostgreSQL connector by default:
 //!
 //! | column | JSON |
 //! |---|---|
@@ -12,7 +18,7 @@
 //! | `numeric(p,s)`, `money` | base64 of the unscaled value, big-endian two's complement |
 //! | `numeric` | `{"scale":1,"value":"base64"}`, trailing zeros stripped |
 //! | `bytea` | base64 |
-//! | `bit(n)`, `varbit(n)` | base64, little-endian |
+//! | `bit(n)`, `varbit(n)` | base64, little-endian, without zero bytes at the end |
 //! | `date` | days since 1970 |
 //! | `time(p)` | milliseconds up to 3 digits of fraction, else microseconds |
 //! | `timestamp(p)` | milliseconds up to 3 digits of fraction, else microseconds |
@@ -23,30 +29,31 @@
 //! | `geometry`, `geography` | `{"wkb":"base64","srid":4326}` |
 //! | `vector`, `halfvec` | array of numbers |
 //! | `hstore` | JSON text: `"{\"a\":\"1\"}"` |
-//! | arrays | JSON arrays, nested for more dimensions |
+//! | arrays | JSON arrays, nested for more dimensions where there is no schema |
 //! | everything else | the database's text form |
 //!
 //! An unchanged TOAST column is `"__debezium_unavailable_value"` in the form of its type, unless
-//! `before` holds the real value. A column that the database did not log in `before` is `null`.
-//!
-//! Where Debezium fails or leaves a column out, this does not: `numeric` that is not a number is
-//! `"NaN"`, `"POSITIVE_INFINITY"` or `"NEGATIVE_INFINITY"` in the place of the base64 text (none of
-//! which is valid base64), and a type that Debezium does not know arrives as its text.
-//! `source.sequence` names the change's own commit, and not the one before it, so that it is the same
-//! for each delivery of one change.
+//! `before` holds the real value. [`Options`] has the other choices of Debezium's users, and
+//! `docs/debezium-differences.md` every difference, each of which a test knows.
 
+mod cloud_event;
 mod decimal;
 mod encoder;
 mod envelope;
 mod error;
+mod foreign;
 mod form;
 mod native;
+mod notice;
 mod options;
 mod plan;
+mod records;
 pub mod schemas;
 mod source;
 mod stand_in;
 pub(crate) mod temporal;
+mod transactions;
+mod unwrap;
 mod value;
 
 #[cfg(test)]
@@ -58,4 +65,10 @@ mod typed;
 
 pub use encoder::Encoder;
 pub use envelope::{Envelopes, InTransaction, Part, Telling};
-pub use options::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, Options, TimeMode, Unlogged};
+pub use foreign::{Decoded, Decoder, ForeignError};
+pub use notice::{Notice, TransactionEnd};
+pub use options::{
+    BinaryMode, DecimalMode, HeaderForm, HstoreMode, IntervalMode, Options, TimeMode, Unlogged,
+};
+pub use records::{Header, Record, Records};
+pub use unwrap::{Added, DeleteMode, InvalidAddition, Unwrap};

@@ -2,6 +2,8 @@
 
 #[path = "../../../fuzz/entries/avro_records.rs"]
 mod avro_records;
+#[path = "../../../fuzz/entries/debezium_json.rs"]
+mod debezium_json;
 #[path = "../../../fuzz/entries/files.rs"]
 mod files;
 #[path = "../../../fuzz/entries/log_rows.rs"]
@@ -11,4 +13,9 @@ mod log_rows;
 fn kept_inputs_are_decoded_or_refused() {
     files::feed_all("avro_records", avro_records::feed);
     files::feed_all("log_rows", log_rows::feed);
+}
+
+#[test]
+fn kept_foreign_records_are_decoded_or_refused() {
+    files::feed_all("debezium_json", debezium_json::feed);
 }

@@ -6,15 +6,28 @@ use crate::TableId;
 const TOPIC_LENGTH_MAX: usize = 249;
 
 /// The topic of a table: `{prefix}.{namespace}.{table}`, with every character outside
-/// `[A-Za-z0-9._-]` replaced by `_`, and cut at 249 characters.
+/// `[A-Za-z0-9._-]` replaced by `_`, and cut at 249 characters. Messages have `{prefix}.message`.
 #[must_use]
 pub fn topic(prefix: &str, table: &TableId) -> String {
-    let mut out =
-        String::with_capacity(prefix.len() + table.namespace.len() + table.name.len() + 2);
-    for part in [prefix, &table.namespace, &table.name] {
-        if part.is_empty() {
-            continue;
-        }
+    joined(&[prefix, &table.namespace, &table.name])
+}
+
+/// The topic of heartbeats: `__debezium-heartbeat.{prefix}`.
+#[must_use]
+pub fn heartbeat_topic(prefix: &str) -> String {
+    joined(&["__debezium-heartbeat", prefix])
+}
+
+/// The topic of the begin and end of transactions: `{prefix}.transaction`.
+#[must_use]
+pub fn transaction_topic(prefix: &str) -> String {
+    joined(&[prefix, "transaction"])
+}
+
+/// The parts that are not empty, with points between them, as a name that Kafka takes.
+fn joined(parts: &[&str]) -> String {
+    let mut out = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
+    for part in parts.iter().filter(|part| !part.is_empty()) {
         if !out.is_empty() {
             out.push('.');
         }
@@ -22,7 +35,12 @@ pub fn topic(prefix: &str, table: &TableId) -> String {
         out.extend(part.chars().map(|c| if allowed(c) { c } else { '_' }));
     }
     out.truncate(TOPIC_LENGTH_MAX);
-    out
+    // Kafka refuses these two, which are folders everywhere.
+    match out.as_str() {
+        "." => "_".to_owned(),
+        ".." => "__".to_owned(),
+        _ => out,
+    }
 }
 
 #[cfg(test)]
@@ -35,5 +53,10 @@ mod tests {
         assert_eq!(topic("cdc", &TableId::new("Büro", "a b\"c")), "cdc.B_ro.a_b_c");
         assert_eq!(topic("cdc", &TableId::new("", "t")), "cdc.t");
         assert_eq!(topic("p", &TableId::new("n", "x".repeat(300))).len(), 249);
+        assert_eq!(topic("", &TableId::new("", "..")), "__");
+        assert_eq!(topic(".", &TableId::new("", "")), "_");
+        assert_eq!(topic("cdc", &TableId::messages()), "cdc.message");
+        assert_eq!(heartbeat_topic("cdc"), "__debezium-heartbeat.cdc");
+        assert_eq!(transaction_topic("cdc"), "cdc.transaction");
     }
 }

@@ -12,6 +12,7 @@ mod check;
 mod connect;
 mod failover;
 mod fuzz_regressions;
+mod golden;
 mod harness;
 mod messages;
 mod model;

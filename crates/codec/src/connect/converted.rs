@@ -2,7 +2,9 @@
 
 use super::sample::Told;
 use super::{Kind, Misfit, Schema, avro, protobuf, read};
-use serde_json::Value as Json;
+use crate::debezium::{Decoded, Decoder};
+use cdc_core::Position;
+use serde_json::{Value as Json, json};
 use std::path::Path;
 
 /// A record, and what a converter made of it.
@@ -130,4 +132,26 @@ fn protobuf_is_what_the_converter_makes() {
 #[test]
 fn protobuf_with_optional_is_what_the_converter_makes() {
     protobuf_is_like("protobuf_optional", protobuf::Nullables::Optional, 40);
+}
+
+#[test]
+fn changes_of_avro_are_those_of_json() {
+    let decode = |bytes: &[u8]| {
+        let mut decoder = Decoder::new("__debezium_unavailable_value");
+        decoder.decode(None, Some(bytes), Position::new(1, 1))
+    };
+    let mut seen = 0;
+    for (case, given) in cases("avro").into_iter().zip(lines("given.jsonl")) {
+        let Some(text) = &case.text else { continue };
+        if !case.name.contains(" value ") || is_told_otherwise(&case.name) {
+            continue;
+        }
+        let mut json = Vec::new();
+        avro::Reader::new(text).unwrap().json(&case.bytes, &mut json).unwrap();
+        let given = json!({"schema": given["schema"], "payload": given["payload"]}).to_string();
+        let read = decode(&json);
+        assert_eq!(format!("{read:?}"), format!("{:?}", decode(given.as_bytes())), "{}", case.name);
+        seen += usize::from(matches!(read, Ok(Decoded::Change(_))));
+    }
+    assert!(seen > 10, "{seen}");
 }

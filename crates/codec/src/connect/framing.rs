@@ -1,5 +1,7 @@
 //! Confluent's frame of a record: a zero, then the number of its schema.
 
+use cdc_core::{Error, Origin, Retry};
+
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Framed<'a> {
@@ -18,6 +20,14 @@ pub enum Unframed {
     /// They end inside the frame.
     #[error("the record ends before the number of its schema")]
     Short,
+}
+
+impl From<Unframed> for Error {
+    fn from(unframed: Unframed) -> Self {
+        Self::new("CDC-4242", Origin::Transport, Retry::Never, unframed.to_string()).with_remedy(
+            "choose JSON for this topic, or read one whose records a registry's serializer wrote",
+        )
+    }
 }
 
 const MAGIC: u8 = 0;

@@ -40,9 +40,11 @@ impl Label {
 
 /// A label of a fixed name.
 macro_rules! label {
-    ($name:literal) => {
-        &const { $crate::connect::Label::fixed($name, concat!("\"", $name, "\":")) }
-    };
+    ($name:literal) => {{
+        static LABEL: $crate::connect::Label =
+            $crate::connect::Label::fixed($name, concat!("\"", $name, "\":"));
+        &LABEL
+    }};
 }
 
 pub(crate) use label;

@@ -12,7 +12,8 @@ pub enum NameAdjustment {
     None,
     /// Each character that Avro refuses becomes `_`.
     Avro,
-    /// Each character that Avro refuses becomes `_uXXXX`, and `_` itself `_u005f`.
+    /// Each character that Avro refuses becomes `_u` and its number in four hexadecimal digits, and `_`
+    /// itself `_u005f`.
     AvroUnicode,
 }
 
@@ -55,9 +56,34 @@ impl NameAdjustment {
     }
 }
 
-/// `_uXXXX` for each UTF-16 unit.
+/// `_u` and four hexadecimal digits for each UTF-16 unit.
 fn escape(out: &mut String, c: char) {
     for unit in c.encode_utf16(&mut [0; 2]) {
         write!(out, "_u{unit:04x}").expect("a string takes every character");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_those_that_avro_takes() {
+        let (avro, unicode) = (NameAdjustment::Avro, NameAdjustment::AvroUnicode);
+        for (name, field, schema, escaped) in [
+            ("id", "id", "id", "id"),
+            ("9lives", "_9lives", "_9lives", "_u0039lives"),
+            ("the id", "the_id", "the_id", "the_u0020id"),
+            ("a-b.c", "a_b_c", "a_b.c", "a_u002db_u002ec"),
+            ("_x", "_x", "_x", "_u005fx"),
+            ("🎈", "_", "_", "_ud83c_udf88"),
+            ("", "", "", ""),
+        ] {
+            assert_eq!(avro.field(name), field);
+            assert_eq!(avro.schema(name), schema);
+            assert_eq!(unicode.field(name), escaped);
+            assert_eq!(NameAdjustment::None.field(name), name);
+        }
+        assert_eq!(unicode.schema("9-s.t"), "_u0039_u002ds.t");
     }
 }

@@ -6,6 +6,9 @@ use std::borrow::Cow;
 /// Digits that a declared scale may add to a value; PostgreSQL allows a scale of 1000.
 const PADDING_DIGITS_MAX: usize = 20_000;
 
+/// PostgreSQL's longest decimals have 147,455 digits.
+const UNSCALED_BYTES_MAX: usize = 64 << 10;
+
 const INVALID: Problem = Problem::Shape("not a decimal number");
 
 /// A decimal number in parts; both digit texts may be empty, not both at once.
@@ -106,6 +109,67 @@ pub(super) fn two_s_complement(negative: bool, digits: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// The plain text of unscaled bytes at a scale, the reverse of [`Decimal::unscaled`]; `None` for more
+/// digits than any database has.
+pub(super) fn text_of(unscaled: &[u8], scale: i32) -> Option<String> {
+    if unscaled.is_empty() || unscaled.len() > UNSCALED_BYTES_MAX {
+        return None;
+    }
+    let negative = unscaled.first().is_some_and(|first| *first >= 0x80);
+    let mut digits = digits_of(unscaled, negative);
+    let places = usize::try_from(scale.unsigned_abs()).ok().filter(|n| *n <= PADDING_DIGITS_MAX)?;
+    if scale < 0 {
+        digits.extend(std::iter::repeat_n('0', if digits == "0" { 0 } else { places }));
+    } else if places > 0 {
+        let padded = format!("{digits:0>width$}", width = places + 1);
+        let (whole, fraction) = padded.split_at_checked(padded.len() - places)?;
+        digits = format!("{whole}.{fraction}");
+    }
+    Some(if negative { format!("-{digits}") } else { digits })
+}
+
+/// The digits of a big-endian two's complement without its sign.
+fn digits_of(bytes: &[u8], negative: bool) -> String {
+    const TEN_TO_19: u128 = 10_000_000_000_000_000_000;
+    let fill = if negative { 0xff } else { 0 };
+    // The highest limb first.
+    let mut limbs: Vec<u64> = Vec::with_capacity(bytes.len() / 8 + 1);
+    let (head, tail) = bytes.split_at(bytes.len() % 8);
+    let mut first = [fill; 8];
+    for (to, from) in first.iter_mut().rev().zip(head.iter().rev()) {
+        *to = *from;
+    }
+    limbs.push(u64::from_be_bytes(first));
+    limbs.extend(
+        tail.chunks_exact(8)
+            .map(|chunk| chunk.iter().fold(0_u64, |limb, byte| limb << 8 | u64::from(*byte))),
+    );
+    if negative {
+        let mut carry = true;
+        for limb in limbs.iter_mut().rev() {
+            let (value, carried) = (!*limb).overflowing_add(u64::from(carry));
+            *limb = value;
+            carry = carried;
+        }
+    }
+    let mut groups: Vec<u64> = Vec::new();
+    while limbs.iter().any(|limb| *limb != 0) {
+        let mut rest = 0_u128;
+        for limb in &mut limbs {
+            let value = rest << 64 | u128::from(*limb);
+            *limb = low(value / TEN_TO_19);
+            rest = value % TEN_TO_19;
+        }
+        groups.push(low(rest));
+    }
+    let mut groups = groups.into_iter().rev();
+    let mut out = groups.next().unwrap_or(0).to_string();
+    for group in groups {
+        out.push_str(&format!("{group:019}"));
+    }
+    out
+}
+
 /// Decimal digits as 64-bit limbs, the lowest first, without leading zero limbs.
 fn magnitude(digits: &[u8]) -> Vec<u64> {
     // 10^19 is the largest power of ten in 64 bits.
@@ -199,6 +263,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn bytes_read_back_as_the_text_they_were(value: i128, scale in 0_i32..60) {
+            let text = value.to_string();
+            let bytes = finite(&text).unscaled(0).unwrap();
+            prop_assert_eq!(text_of(&bytes, 0), Some(text));
+            let scaled = text_of(&bytes, scale).unwrap();
+            prop_assert_eq!(finite(&scaled).unscaled(scale).unwrap(), bytes);
+        }
+
+        #[test]
+        fn long_numbers_read_back(digits in "-?[1-9][0-9]{0,300}") {
+            let bytes = finite(&digits).unscaled(0).unwrap();
+            prop_assert_eq!(text_of(&bytes, 0), Some(digits));
+        }
+
         #[test]
         fn agrees_with_128_bit_arithmetic(value: i128) {
             let bytes = finite(&value.to_string()).unscaled(0).unwrap();

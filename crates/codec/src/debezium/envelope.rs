@@ -3,7 +3,8 @@
 use super::error::Problem;
 use super::options::{Options, Placeholder};
 use super::plan::{Column, Plan, Plans};
-use super::{schemas, source, stand_in, temporal, value};
+use super::unwrap::Unwrapping;
+use super::{cloud_event, schemas, source, stand_in, temporal, value};
 use crate::connect::{Schema, Writer, label};
 use cdc_core::{Change, Error, Operation, Result, Row, TableSchema, Timestamp, Value};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub struct Envelopes {
     plans: Plans,
     pub(super) options: Options,
     placeholder: Placeholder,
+    pub(super) unwrapping: Option<Unwrapping>,
     pub(super) topic_prefix: String,
     pub(super) database: String,
 }
@@ -70,6 +72,7 @@ impl Envelopes {
         Self {
             plans: Plans::default(),
             placeholder: Placeholder::new(&options.placeholder),
+            unwrapping: options.unwrap.as_ref().map(Unwrapping::new),
             options,
             topic_prefix: topic_prefix.to_owned(),
             database: String::new(),
@@ -89,10 +92,10 @@ impl Envelopes {
         schemas::key(table, &self.topic_prefix, &self.options)
     }
 
-    /// The schema of a table's envelopes.
+    /// The schema of a table's values: envelopes, or rows alone where these were chosen.
     #[must_use]
     pub fn value_schema(&self, table: &TableSchema) -> Schema {
-        schemas::value(table, &self.topic_prefix, &self.options)
+        value_schema(table, &self.topic_prefix, &self.options)
     }
 
     /// Tells the change's key. Says `false` and tells nothing for a table without a key and for a
@@ -127,6 +130,9 @@ impl Envelopes {
         let plan = self.plan(change);
         if change.operation == Operation::Message {
             return self.write_message(out, &plan, change, telling);
+        }
+        if let Some(unwrapping) = &self.unwrapping {
+            return unwrapping.write(out, self, (&plan, change, telling));
         }
         let (before, after) = images(change, telling.part);
         out.begin_struct();
@@ -238,6 +244,17 @@ impl Envelopes {
             }
             _ => value::write(out, value, &column.form),
         }
+    }
+}
+
+/// The schema of a table's values.
+pub(super) fn value_schema(table: &TableSchema, topic_prefix: &str, options: &Options) -> Schema {
+    let row = || schemas::row(table, topic_prefix, options);
+    match &options.unwrap {
+        _ if table.table.is_messages() => schemas::value(table, topic_prefix, options),
+        _ if options.cloud_events => cloud_event::data_schema(row(), table),
+        Some(unwrap) => unwrap.schema(row(), table),
+        None => schemas::value(table, topic_prefix, options),
     }
 }
 

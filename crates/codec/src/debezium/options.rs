@@ -1,5 +1,6 @@
 //! What Debezium's connector lets its users choose, by its own words.
 
+use super::unwrap::Unwrap;
 use crate::connect::NameAdjustment;
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,23 @@ pub struct Options {
     pub schema_names: NameAdjustment,
     /// `field.name.adjustment.mode`.
     pub field_names: NameAdjustment,
+    /// `tombstones.on.delete`: is each delete followed by a record without a value?
+    pub tombstones: bool,
+    /// Are truncates told? Not by default: `skipped.operations` is `t`.
+    pub truncates: bool,
+    /// `provide.transaction.metadata`: do records say their place in their transaction, and do its begin
+    /// and end have records?
+    pub transaction_metadata: bool,
+    /// `extended.headers.enabled`: do records of tables have headers that name the connector?
+    pub context_headers: bool,
+    /// The header `__debezium.context.runId`: the same for all records of one run.
+    pub run_id: String,
+    /// How headers are written.
+    pub headers: HeaderForm,
+    /// Rows alone in place of envelopes.
+    pub unwrap: Option<Unwrap>,
+    /// CloudEvents in place of envelopes. Records that are about no table have no value then.
+    pub cloud_events: bool,
     /// What stands in `before` for a column that may not be null and that the database did not log.
     pub unlogged: Unlogged,
 }
@@ -43,6 +61,14 @@ impl Default for Options {
             placeholder: "__debezium_unavailable_value".to_owned(),
             schema_names: NameAdjustment::default(),
             field_names: NameAdjustment::default(),
+            tombstones: true,
+            truncates: false,
+            transaction_metadata: false,
+            context_headers: true,
+            run_id: String::new(),
+            headers: HeaderForm::default(),
+            unwrap: None,
+            cloud_events: false,
             unlogged: Unlogged::default(),
         }
     }
@@ -115,6 +141,17 @@ pub enum HstoreMode {
     Json,
     /// A map of texts.
     Map,
+}
+
+/// How headers are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeaderForm {
+    /// As Kafka Connect does when nobody chooses: text as it is, anything else as JSON without a schema.
+    #[default]
+    Simple,
+    /// As Kafka's JSON converter does, with a schema where keys and values have one.
+    Json,
 }
 
 /// What stands for a value that was not logged.

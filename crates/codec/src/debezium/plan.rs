@@ -1,8 +1,9 @@
 //! What can be said about a table's columns once for all of its changes.
 
+use super::envelope::value_schema;
 use super::{form::Form, options::Options, schemas};
 use crate::connect::{self, Label};
-use cdc_core::TableSchema;
+use cdc_core::{TableSchema, naming};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub(super) struct Plan {
     /// Also keeps the address by which the plan is found from being used again.
     pub(super) schema: Arc<TableSchema>,
     pub(super) columns: Vec<Column>,
+    pub(super) topic: Arc<str>,
     /// The schemas of key and value as text, where records carry them.
     pub(super) texts: Option<Texts>,
 }
@@ -49,10 +51,11 @@ impl Plan {
             if let Some(key) = schemas::key(schema, topic_prefix, options) {
                 connect::print(&key, &mut texts.key);
             }
-            connect::print(&schemas::value(schema, topic_prefix, options), &mut texts.value);
+            connect::print(&value_schema(schema, topic_prefix, options), &mut texts.value);
             texts
         });
-        Self { schema: Arc::clone(schema), columns: columns.collect(), texts }
+        let topic = naming::topic(topic_prefix, &schema.table).into();
+        Self { schema: Arc::clone(schema), columns: columns.collect(), topic, texts }
     }
 
     /// About the bytes that it keeps in memory.

@@ -2,46 +2,106 @@
 
 use super::envelope::{Envelopes, Times, or_null};
 use super::schemas::connector;
-use crate::connect::{Writer, label};
+use crate::connect::{Label, Writer, label};
 use cdc_core::{Change, Operation};
+
+/// One field of `source`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Version,
+    Connector,
+    Name,
+    Millis,
+    Snapshot,
+    Database,
+    Sequence,
+    Micros,
+    Nanos,
+    Schema,
+    Table,
+    Transaction,
+    Address,
+    OldestTransaction,
+    Origin,
+    OriginAddress,
+}
+
+impl Field {
+    /// In the order of the schema.
+    pub(super) const ALL: [Self; 16] = [
+        Self::Version,
+        Self::Connector,
+        Self::Name,
+        Self::Millis,
+        Self::Snapshot,
+        Self::Database,
+        Self::Sequence,
+        Self::Micros,
+        Self::Nanos,
+        Self::Schema,
+        Self::Table,
+        Self::Transaction,
+        Self::Address,
+        Self::OldestTransaction,
+        Self::Origin,
+        Self::OriginAddress,
+    ];
+
+    /// What the schema calls it.
+    pub(super) fn label(self) -> &'static Label {
+        match self {
+            Self::Version => label!("version"),
+            Self::Connector => label!("connector"),
+            Self::Name => label!("name"),
+            Self::Millis => label!("ts_ms"),
+            Self::Snapshot => label!("snapshot"),
+            Self::Database => label!("db"),
+            Self::Sequence => label!("sequence"),
+            Self::Micros => label!("ts_us"),
+            Self::Nanos => label!("ts_ns"),
+            Self::Schema => label!("schema"),
+            Self::Table => label!("table"),
+            Self::Transaction => label!("txId"),
+            Self::Address => label!("lsn"),
+            Self::OldestTransaction => label!("xmin"),
+            Self::Origin => label!("origin"),
+            Self::OriginAddress => label!("origin_lsn"),
+        }
+    }
+
+    /// Tells its value.
+    pub(super) fn write<W: Writer>(self, out: &mut W, envelopes: &Envelopes, change: &Change) {
+        let commit_time = change.transaction.commit_time;
+        let table = &change.schema.table;
+        let is_message = change.operation == Operation::Message;
+        match self {
+            Self::Version => out.string(env!("CARGO_PKG_VERSION")),
+            Self::Connector => out.string(connector(&change.schema.dialect)),
+            Self::Name => out.string(&envelopes.topic_prefix),
+            Self::Millis => match Times::of(commit_time).millis {
+                None if out.is_typed() => out.integer(i64::MAX),
+                millis => or_null(out, millis),
+            },
+            Self::Snapshot => out.string(snapshot_marker(change)),
+            Self::Database => out.string(&envelopes.database),
+            Self::Sequence => out.string(&sequence(change)),
+            Self::Micros => or_null(out, Times::of(commit_time).micros),
+            Self::Nanos => or_null(out, Times::of(commit_time).nanos),
+            Self::Schema => out.string(if is_message { "" } else { &table.namespace }),
+            Self::Table => out.string(if is_message { "" } else { &table.name }),
+            Self::Transaction => or_null(out, transaction_number(change)),
+            Self::Address => out.integer(change.log_address.cast_signed()),
+            Self::OldestTransaction | Self::Origin | Self::OriginAddress => out.null(),
+        }
+    }
+}
 
 /// Tells where the change comes from.
 pub(super) fn write<W: Writer>(out: &mut W, envelopes: &Envelopes, change: &Change) {
-    let times = Times::of(change.transaction.commit_time);
-    let (namespace, table) = match change.operation {
-        Operation::Message => ("", ""),
-        _ => (change.schema.table.namespace.as_str(), change.schema.table.name.as_str()),
-    };
     out.begin_struct();
-    out.field(label!("version"));
-    out.string(env!("CARGO_PKG_VERSION"));
-    out.field(label!("connector"));
-    out.string(connector(&change.schema.dialect));
-    out.field(label!("name"));
-    out.string(&envelopes.topic_prefix);
-    out.field(label!("ts_ms"));
-    match times.millis {
-        None if out.is_typed() => out.integer(i64::MAX),
-        millis => or_null(out, millis),
-    }
-    out.field(label!("snapshot"));
-    out.string(snapshot_marker(change));
-    out.field(label!("db"));
-    out.string(&envelopes.database);
-    out.field(label!("sequence"));
-    out.string(&sequence(change));
-    times.write_finer(out);
-    out.field(label!("schema"));
-    out.string(namespace);
-    out.field(label!("table"));
-    out.string(table);
-    out.field(label!("txId"));
-    or_null(out, transaction_number(change));
-    out.field(label!("lsn"));
-    out.integer(change.log_address.cast_signed());
-    for unknown in [label!("xmin"), label!("origin"), label!("origin_lsn")] {
-        out.field(unknown);
-        out.null();
+    for field in Field::ALL {
+        out.field(field.label());
+        field.write(out, envelopes, change);
     }
     out.end_struct();
 }
@@ -52,7 +112,7 @@ pub(super) fn transaction_number(change: &Change) -> Option<i64> {
 }
 
 /// Which part of a snapshot the change is, if any.
-pub(super) fn snapshot_marker(change: &Change) -> &'static str {
+fn snapshot_marker(change: &Change) -> &'static str {
     match (change.operation, change.ends_transaction) {
         (Operation::Snapshot, true) => "last_in_data_collection",
         (Operation::Snapshot, false) => "true",

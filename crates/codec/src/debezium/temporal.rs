@@ -74,16 +74,18 @@ pub(super) fn write_timestamp<W: Writer>(
 
 /// A timestamp in its unit since 1970.
 fn timestamp(value: Timestamp, unit: Unit) -> Result<i64, Problem> {
-    // The constants count microseconds, which milliseconds hold as well.
+    // The constants count microseconds, which milliseconds hold as well; as nanoseconds they would be
+    // dates that are not far away.
     let infinite = |micros: i64| match unit {
-        Unit::Millis | Unit::Connect => micros / 1_000,
-        Unit::Micros | Unit::Nanos | Unit::Iso => micros,
+        Unit::Millis | Unit::Connect => Ok(micros / 1_000),
+        Unit::Micros => Ok(micros),
+        Unit::Nanos | Unit::Iso => Err(OUT_OF_RANGE),
     };
     if value == Timestamp::INFINITY {
-        return Ok(infinite(POSITIVE_INFINITY));
+        return infinite(POSITIVE_INFINITY);
     }
     if value == Timestamp::NEG_INFINITY {
-        return Ok(infinite(NEGATIVE_INFINITY));
+        return infinite(NEGATIVE_INFINITY);
     }
     since_epoch(value, i64::from(1_000_000_000 / unit.nanos())).ok_or(OUT_OF_RANGE)
 }
@@ -140,20 +142,18 @@ fn write_iso<W: Writer>(out: &mut W, value: Timestamp, digits: Option<u8>) {
     let second = value.seconds.rem_euclid(SECONDS_A_DAY);
     let clock = Clock { second, nanos: 0 };
     let nanos = value.nanos;
-    match digits.unwrap_or(9) {
-        _ if digits.is_none() => {
-            out.plain(format_args!("{day}T{clock}{}Z", Fraction(u64::from(nanos))));
+    let Some(digits) = digits else {
+        return out.plain(format_args!("{day}T{clock}{}Z", Fraction(u64::from(nanos))));
+    };
+    // No digit is lost where a column holds more of them than it declares.
+    let enough = |digits: &u8| nanos.is_multiple_of(10_u32.pow(9 - u32::from(*digits)));
+    match [digits.min(9), 6, 9].into_iter().find(enough) {
+        Some(0) => out.plain(format_args!("{day}T{clock}Z")),
+        digits => {
+            let width = usize::from(digits.unwrap_or(9));
+            let kept = nanos / 10_u32.pow(9 - u32::from(digits.unwrap_or(9)));
+            out.plain(format_args!("{day}T{clock}.{kept:0width$}Z"));
         }
-        0 if nanos == 0 => out.plain(format_args!("{day}T{clock}Z")),
-        1..=3 if nanos.is_multiple_of(1_000_000) => {
-            let digits = usize::from(digits.unwrap_or(3));
-            let kept = nanos / 10_u32.pow(9 - u32::try_from(digits).unwrap_or(3));
-            out.plain(format_args!("{day}T{clock}.{kept:0digits$}Z"));
-        }
-        _ if nanos.is_multiple_of(1_000) => {
-            out.plain(format_args!("{day}T{clock}.{:06}Z", nanos / 1_000));
-        }
-        _ => out.plain(format_args!("{day}T{clock}.{nanos:09}Z")),
     }
 }
 
@@ -254,13 +254,15 @@ mod tests {
     #[test]
     fn instants_have_the_digits_of_their_column() {
         let at = Timestamp { seconds: 0, nanos: 120_000_000 };
-        for (digits, expected) in [(0, "12"), (2, "12"), (3, "120"), (5, "120000"), (6, "120000")] {
-            let expected = match digits {
-                0 => "\"1970-01-01T00:00:00.120000Z\"".to_owned(),
-                _ => format!("\"1970-01-01T00:00:00.{expected}Z\""),
-            };
+        let cases =
+            [(0, "120000"), (1, "120000"), (2, "12"), (3, "120"), (5, "12000"), (9, "120000000")];
+        for (digits, expected) in cases {
+            let expected = format!("\"1970-01-01T00:00:00.{expected}Z\"");
             assert_eq!(written(|out| write_instant(out, at, digits)), expected);
         }
+        let finest = Timestamp { seconds: 0, nanos: 1 };
+        let text = written(|out| write_instant(out, finest, 2));
+        assert_eq!(text, "\"1970-01-01T00:00:00.000000001Z\"");
         let whole = Timestamp { seconds: 0, nanos: 0 };
         assert_eq!(written(|out| write_instant(out, whole, 0)), "\"1970-01-01T00:00:00Z\"");
     }
@@ -329,5 +331,6 @@ mod tests {
         let time = written(|out| write_time(out, NANOS_A_DAY, Unit::Micros));
         assert_eq!(time, "86400000000");
         assert_eq!(timestamp(Timestamp::INFINITY, Unit::Millis), Ok(POSITIVE_INFINITY / 1_000));
+        assert_eq!(timestamp(Timestamp::INFINITY, Unit::Nanos), Err(OUT_OF_RANGE));
     }
 }

@@ -94,6 +94,8 @@ fn decimal<W: Writer>(out: &mut W, text: &[u8], form: &Form) -> Result<(), Probl
     let parsed = decimal::parse(text)?;
     match (form, parsed) {
         (Form::DecimalText { .. }, Parsed::Finite(_)) => out.string(utf8(text)?),
+        // Java's name for it.
+        (Form::DecimalText { .. }, Parsed::Special("NaN")) => out.string("NAN"),
         (Form::DecimalText { .. }, Parsed::Special(name)) => out.string(name),
         (Form::DecimalDouble, _) => {
             // PostgreSQL's words for what is not a number are Rust's too.

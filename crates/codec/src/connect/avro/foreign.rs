@@ -1,6 +1,7 @@
 //! A Connect schema from the text of any Avro schema that Connect could have registered.
 
 use super::super::{Field, Kind, Label, Literal, Schema};
+use cdc_core::{Error, Origin, Retry};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
@@ -37,6 +38,15 @@ pub enum Unreadable {
     /// It is larger or nested deeper than any record's.
     #[error("the schema is too large")]
     TooLarge,
+}
+
+impl From<Unreadable> for Error {
+    fn from(unreadable: Unreadable) -> Self {
+        let context = format!("a topic's schema cannot be read as Avro of Connect's: {unreadable}");
+        Self::new("CDC-4242", Origin::Transport, Retry::Never, context).with_remedy(
+            "read topics that Debezium wrote with Confluent's or Apicurio's converter for Avro",
+        )
+    }
 }
 
 /// One place of the schema, in the order of the bytes.

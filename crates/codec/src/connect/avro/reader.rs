@@ -2,6 +2,7 @@
 
 use super::super::{JsonWriter, Schema, Writer, print, varint};
 use super::foreign::{self, Branches, Place, Shape, Unreadable};
+use cdc_core::{Error, Origin, Retry};
 
 /// Reads records of one schema.
 #[derive(Debug)]
@@ -30,6 +31,15 @@ pub enum Malformed {
     /// Text is not UTF-8.
     #[error("the record holds text that is not UTF-8")]
     Encoding,
+}
+
+impl From<Malformed> for Error {
+    fn from(malformed: Malformed) -> Self {
+        let context = format!("a record cannot be read by its Avro schema: {malformed}");
+        Self::new("CDC-4242", Origin::Transport, Retry::Never, context).with_remedy(
+            "check that the topic holds records of this registry, in Confluent's wire format",
+        )
+    }
 }
 
 impl Reader {

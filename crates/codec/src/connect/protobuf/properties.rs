@@ -1,7 +1,7 @@
 //! Another library compiles our text and reads what we wrote.
 
 use super::super::sample::{Told, any_pair};
-use super::super::{Field, Kind, Misfit, Schema, Unsayable};
+use super::super::{Field, Kind, Label, Misfit, Schema, Unsayable, Writer as _};
 use super::{Nullables, Plan, text};
 use crate::debezium::temporal::civil;
 use proptest::prelude::*;
@@ -163,6 +163,25 @@ fn sayable(value: &Told, schema: &Schema, nullables: Nullables) -> Option<Told> 
         }
         _ => value.clone(),
     })
+}
+
+#[test]
+fn a_length_that_was_not_begun_is_never_written() {
+    let numbers = Field::new("n", Schema::array_of(Schema::new(Kind::Int32)));
+    let plan = Plan::new(&Schema::of_fields(vec![numbers]), Nullables::Plain).unwrap();
+    let label = Label::new("n".to_owned());
+    let mut out = b"kept".to_vec();
+    let written = plan.write(1, &mut out, |writer| {
+        writer.begin_struct();
+        writer.field(&label);
+        writer.begin_array(0);
+        writer.item();
+        writer.integer(1);
+        writer.end_array();
+        writer.end_struct();
+        Ok(())
+    });
+    assert_eq!((written, out.as_slice()), (Err(Misfit::Order), &b"kept"[..]));
 }
 
 proptest! {

@@ -49,9 +49,13 @@ impl<'a> ProtobufWriter<'a> {
     pub fn finish(self) -> Result<(), Misfit> {
         match self.misfit {
             Some(misfit) => Err(misfit),
-            None if self.at == self.plan.places.len() && self.within == usize::MAX => Ok(()),
+            None if self.is_whole() => Ok(()),
             None => Err(Misfit::Order),
         }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.at == self.plan.places.len() && self.within == usize::MAX && self.depth == 0
     }
 
     /// The first misfit counts: the others come of it.
@@ -84,24 +88,28 @@ impl<'a> ProtobufWriter<'a> {
     fn begin_sized(&mut self) {
         match self.starts.get_mut(self.depth) {
             Some(start) => *start = self.out.len(),
-            None => self.refuse(Misfit::Order),
+            None => return self.refuse(Misfit::Order),
         }
         self.depth += 1;
         self.out.push(0);
     }
 
+    /// Writes the length of what was begun last.
     fn end_sized(&mut self) {
-        self.depth = self.depth.saturating_sub(1);
-        let start = self.starts.get(self.depth).copied().unwrap_or(0);
+        let begun = self.depth.checked_sub(1);
+        let start = begun.and_then(|depth| self.starts.get(depth).copied());
+        let (Some(depth), Some(start)) = (begun, start) else {
+            return self.refuse(Misfit::Order);
+        };
+        self.depth = depth;
         let length = self.out.len().saturating_sub(start + 1);
         match (u8::try_from(length), self.out.get_mut(start)) {
             (Ok(short @ ..=0x7f), Some(byte)) => *byte = short,
-            (_, Some(_)) => {
+            _ => {
                 let mut size = Vec::with_capacity(10);
                 varint::unsigned(&mut size, length as u64);
                 self.out.splice(start..=start, size);
             }
-            (_, None) => self.refuse(Misfit::Order),
         }
     }
 
