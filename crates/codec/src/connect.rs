@@ -11,17 +11,31 @@
 //! name and version, which parameters). A [`Writer`] takes one value of a schema, part by part, so
 //! that no format needs a tree of the value.
 
+pub mod avro;
+mod distinct;
+mod framing;
 mod json;
+pub mod json_schema;
 mod label;
+mod misfit;
 mod names;
 mod print;
+pub mod protobuf;
 mod read;
 mod schema;
+mod varint;
 mod writer;
 
+#[cfg(test)]
+mod converted;
+#[cfg(test)]
+pub(crate) mod sample;
+
+pub use framing::{Framed, Unframed, frame, unframe};
 pub use json::JsonWriter;
 pub use label::Label;
 pub(crate) use label::label;
+pub use misfit::{Misfit, Unsayable};
 pub use names::NameAdjustment;
 pub use print::print;
 pub use read::{UnreadableSchema, read};

@@ -51,7 +51,7 @@ mod records;
 pub mod schemas;
 mod source;
 mod stand_in;
-mod temporal;
+pub(crate) mod temporal;
 mod transactions;
 mod unwrap;
 mod value;
@@ -60,6 +60,8 @@ mod value;
 mod golden;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod typed;
 
 pub use encoder::Encoder;
 pub use envelope::{Envelopes, InTransaction, Part, Telling};

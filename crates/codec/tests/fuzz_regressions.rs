@@ -1,5 +1,7 @@
 //! Every input that the fuzzer keeps, on the stable toolchain.
 
+#[path = "../../../fuzz/entries/avro_records.rs"]
+mod avro_records;
 #[path = "../../../fuzz/entries/debezium_json.rs"]
 mod debezium_json;
 #[path = "../../../fuzz/entries/files.rs"]
@@ -9,6 +11,7 @@ mod log_rows;
 
 #[test]
 fn kept_inputs_are_decoded_or_refused() {
+    files::feed_all("avro_records", avro_records::feed);
     files::feed_all("log_rows", log_rows::feed);
 }
 

@@ -11,10 +11,10 @@ use std::time::UNIX_EPOCH;
 
 /// A column type, a value of it, and what reads its JSON back in a form that compares with `shown`.
 #[derive(Clone, Debug)]
-struct Sample {
-    data_type: DataType,
-    native_type: &'static str,
-    value: Value,
+pub(super) struct Sample {
+    pub(super) data_type: DataType,
+    pub(super) native_type: &'static str,
+    pub(super) value: Value,
 }
 
 fn sample(data_type: DataType, native_type: &'static str, value: Value) -> Sample {
@@ -68,7 +68,7 @@ fn scalar() -> impl Strategy<Value = Sample> {
     ]
 }
 
-fn any_sample() -> impl Strategy<Value = Sample> {
+pub(super) fn any_sample() -> impl Strategy<Value = Sample> {
     prop_oneof![
         4 => scalar(),
         1 => (scalar(), 0_u32..4, 1_u32..3).prop_map(|(inner, rows, columns)| {

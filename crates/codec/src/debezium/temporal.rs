@@ -222,7 +222,7 @@ impl fmt::Display for Fraction {
 
 /// Year, month and day of a day since 1970 in the proleptic Gregorian calendar. Counts in eras of
 /// 400 years that start on 1 March, so that the leap day is the last of its year.
-fn civil(days: i64) -> (i64, i64, i64) {
+pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
