@@ -31,7 +31,7 @@ mod status;
 mod supervise;
 pub mod verify;
 
-pub use format::RowFormat;
+pub use format::{DebeziumFormat, RowFormat};
 pub use pipeline::run;
 pub use repair::orders;
 pub use snapshot::order_snapshot;
