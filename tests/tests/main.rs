@@ -16,6 +16,7 @@ mod scene;
 // Whether two databases hold the same tables.
 mod compare;
 // What the lines of the file sink say that the tables hold.
+mod repair;
 mod replay;
 
 // Every operation reaches every kind of sink, from every installed version.

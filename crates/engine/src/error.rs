@@ -94,14 +94,22 @@ pub(crate) fn not_findable(table: &TableId) -> Error {
 }
 
 /// All rows were read once more, and nobody knows yet what else the replica holds.
-pub(crate) fn not_compared(table: &cdc_core::TableId, why: &str) -> Error {
-    Error::new(
-        "CDC-4011",
-        Origin::Internal,
-        Retry::Backoff,
-        format!("{table} could not be compared with its source after all rows were read once more: {why}"),
+pub(crate) fn not_compared(table: &TableId, why: &str) -> Error {
+    nothing_known(&format!("{table} could not be compared with its source"), why)
+}
+
+/// … because the sink has ended.
+pub(crate) fn sink_gave_up(sink_id: &str) -> Error {
+    nothing_known(
+        &format!("sink {sink_id} could not be compared with its source"),
+        "it has given up",
     )
-    .with_remedy("cdc verify shows what is in the way; the comparison is tried again by itself")
+}
+
+fn nothing_known(what: &str, why: &str) -> Error {
+    let context = format!("{what} after all rows were read once more: {why}");
+    Error::new("CDC-4011", Origin::Internal, Retry::Backoff, context)
+        .with_remedy("cdc verify shows what is in the way; the comparison is tried again by itself")
 }
 
 /// Nothing can be ordered of a pipeline that has not begun.

@@ -6,13 +6,13 @@ use crate::{
     pipeline::Shared,
     snapshot::order_snapshot,
     supervise::Restarts,
-    verify::{Limits, LogState, LogView, Report, Verdict, Verification},
+    verify::{Limits, LogState, LogView, Report, TableReport, Verdict, Verification},
 };
 use async_trait::async_trait;
 use cdc_core::{
     Result, TableId,
     snapshot::{ROWS_MAX, SnapshotOrder},
-    status::ConnectorState,
+    status::{ConnectorState, SinkStatus},
     verify::ReadLimits,
 };
 use std::{sync::Arc, time::Duration};
@@ -54,12 +54,18 @@ pub fn orders(report: &Report) -> Vec<SnapshotOrder> {
 /// Compares whenever the source asks for it, until told to stop.
 pub(crate) async fn supervise(shared: Arc<Shared>, stop: CancellationToken) -> Result<()> {
     let mut restarts = Restarts::new(shared.spec.retry, shared.spec.seed);
+    let mut differed = None;
     while stop.run_until_cancelled(shared.status_with(|s| s.source.comparison_due)).await.is_some()
     {
-        let Some(outcome) = stop.run_until_cancelled(Box::pin(round(&shared))).await else { break };
-        let Err(failure) = outcome else {
-            restarts = Restarts::new(shared.spec.retry, shared.spec.seed);
-            continue;
+        let round = Box::pin(round(&shared, differed));
+        let Some(outcome) = stop.run_until_cancelled(round).await else { break };
+        let failure = match outcome {
+            Ok(ordered) => {
+                differed = ordered;
+                restarts = Restarts::new(shared.spec.retry, shared.spec.seed);
+                continue;
+            }
+            Err(failure) => failure,
         };
         let restart = restarts.after(&failure, false);
         if shared.currency.ends() && restart.failures >= shared.spec.retry.max_attempts {
@@ -82,30 +88,47 @@ pub(crate) fn compares(spec: &crate::PipelineSpec) -> bool {
     spec.source.compares() && spec.sinks.iter().any(|sink| sink.connector.compares())
 }
 
-/// Compares all replicas, has the source tell of what differs, and waits until it has.
-async fn round(shared: &Arc<Shared>) -> Result<()> {
+/// Compares all replicas, has the source tell of what differs, and waits until it has. Returns how many
+/// rows that were; `None` when the comparison is done. It is, too, when as many rows differ as in the round
+/// before: then somebody else writes to a replica, and telling them again would never end.
+async fn round(shared: &Arc<Shared>, differed: Option<u64>) -> Result<Option<u64>> {
     let mut wanted = Vec::new();
+    let mut found = 0;
     let mut open: Option<(TableId, String)> = None;
     for (index, sink) in shared.spec.sinks.iter().enumerate() {
         if !sink.connector.compares() {
             continue;
         }
-        has_what_the_log_has(shared, index).await;
+        has_what_the_log_has(shared, index).await?;
         tracing::info!(sink = sink.sink_id, "comparing the replica with its source");
         let report = compare(shared, index).await?;
         wanted.extend(orders(&report));
+        found += report.tables.iter().map(TableReport::found).sum::<u64>();
         let mut unknown = report.tables.into_iter().filter(|table| {
             let known = table.verdict == Verdict::Equal || table.left_out;
-            !known && table.differences.is_empty()
+            // Without a key, what differs cannot be ordered.
+            !known && table.differences.iter().all(|difference| difference.key.is_empty())
         });
-        open = open.or(unknown.next().map(|table| (table.table, table.reason.unwrap_or_default())));
+        open = open.or(unknown.next().map(|table| {
+            let keyless = || format!("{} rows without a key differ", table.found());
+            (table.table.clone(), table.reason.clone().unwrap_or_else(keyless))
+        }));
     }
     let spec = &shared.spec;
+    let again = differed.is_some_and(|before| found >= before);
+    if again {
+        tracing::warn!(
+            rows = found,
+            "rows differ although they were delivered again: cdc verify lists them"
+        );
+        wanted.clear();
+    }
     if wanted.is_empty() {
         if let Some((table, why)) = open {
             return Err(error::not_compared(&table, &why));
         }
         wanted.push(SnapshotOrder::Compared);
+        found = 0;
     }
     for order in &wanted {
         if let SnapshotOrder::Rows { table, keys } = order {
@@ -120,16 +143,22 @@ async fn round(shared: &Arc<Shared>) -> Result<()> {
         reached && status.source.state == ConnectorState::Running
     };
     shared.status_with(carried_out).await;
-    Ok(())
+    Ok((found > 0).then_some(found))
 }
 
 /// Waits until a sink has what the log has by now: all the rows that were read once more may take it
-/// long.
-async fn has_what_the_log_has(shared: &Shared, index: usize) {
+/// long. Fails when the sink has given up.
+async fn has_what_the_log_has(shared: &Shared, index: usize) -> Result<()> {
     let newest = shared.status().transport.newest_position;
-    let position =
-        |status: &crate::PipelineStatus| status.sinks.get(index).and_then(|s| s.position);
-    shared.status_with(|status| position(status) >= newest).await;
+    let has_it = |sink: &SinkStatus| sink.position >= newest;
+    let ended = |sink: &SinkStatus| sink.state == ConnectorState::Stopped;
+    shared
+        .status_with(|status| status.sinks.get(index).is_none_or(|s| has_it(s) || ended(s)))
+        .await;
+    match shared.status().sinks.get(index) {
+        Some(sink) if !has_it(sink) => Err(error::sink_gave_up(&sink.sink_id)),
+        _ => Ok(()),
+    }
 }
 
 async fn compare(shared: &Arc<Shared>, index: usize) -> Result<Report> {

@@ -158,9 +158,10 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl Resume {
-    /// How much of everything up to here is handed over, given whether every table is copied.
-    pub(crate) fn complete(&self, copied: bool) -> Complete {
-        match (copied, self.comparison_due) {
+    /// How much of everything up to here is handed over, given whether every table is copied and whether
+    /// there is anything to compare: a replica that was taken out of the pipeline is not waited for.
+    pub(crate) fn complete(&self, copied: bool, compares: bool) -> Complete {
+        match (copied, self.comparison_due && compares) {
             (false, _) => Complete::No,
             (true, true) => Complete::Rows,
             (true, false) => Complete::Yes,

@@ -138,7 +138,6 @@ impl PostgresSource {
                 let ends = [renewed, slot.map(|slot| slot.confirmed), passed];
                 // A copy that keeps rows and was cut short keeps them again.
                 let keep = context.compares && (streamed.is_some() || state.comparison_due);
-                let state = Resume { comparison_due: keep || state.comparison_due, ..state };
                 let first = FirstCopy {
                     source: self,
                     context,
@@ -315,7 +314,7 @@ fn warn_of_timeline(resume: Option<&Resume>, system: &System) {
 
 /// Sends a heartbeat; `false` when the pipeline is gone.
 async fn beat(context: &SourceContext, lsn: Lsn, resume: &Resume) -> bool {
-    let complete = resume.complete(resume.backfill.is_none());
+    let complete = resume.complete(resume.backfill.is_none(), context.compares);
     let (end, resume) = (lsn.heartbeat(), resume.to_bytes());
     let batch = ChangeBatch { changes: Vec::new(), end, resume, size_bytes: 0, complete };
     context.out.send(batch).await.is_ok()

@@ -66,6 +66,7 @@ pub(crate) async fn supervise(
         let restart = restarts.after(&failure, memory.progressed);
         target.report(&failure, &restart);
         if target.gives_up(&failure, &restart) {
+            target.state(ConnectorState::Stopped);
             return Err(failure);
         }
         tokio::select! { biased;

@@ -45,11 +45,13 @@ impl FirstCopy<'_> {
             true => Some(Members::now(config, sql).await?),
             false => None,
         };
-        let state = Resume { members, ..state };
         let beside = match streams {
             true => copied_beside(config, &self.source.selection, sql).await?,
             false => None,
         };
+        // Rows are told apart, and later ordered, beside the stream only.
+        let keep = self.keep && beside.is_some();
+        let state = Resume { members, comparison_due: keep, ..state };
         let from = match &beside {
             Some(beside) if beside.others.is_empty() => Some(self.stream_from),
             Some(beside) => self.at_one_point(replication, &state, Some(&beside.others)).await?,
@@ -57,7 +59,7 @@ impl FirstCopy<'_> {
         };
         let Some(lsn) = from else { return Ok(None) };
         let phase = if streams { Phase::Stream } else { Phase::Done };
-        let backfill = beside.map(|_| Progress::beginning(self.start_over && !self.keep));
+        let backfill = beside.map(|_| Progress::beginning(self.start_over && !keep));
         let resume = Resume { phase, lsn, backfill, ..state };
         Ok(beat(self.context, lsn, &resume).await.then_some(resume))
     }

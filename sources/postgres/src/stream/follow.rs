@@ -350,7 +350,7 @@ impl<'a> Follower<'a> {
     }
 
     pub(super) fn complete(&self) -> Complete {
-        self.resume.complete(self.backfill.is_none())
+        self.resume.complete(self.backfill.is_none(), self.context.compares)
     }
 
     pub(super) fn resume_at(&self, lsn: Lsn, ordinal: u64) -> bytes::Bytes {

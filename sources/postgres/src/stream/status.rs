@@ -96,8 +96,9 @@ impl<'a> Reporter<'a> {
         });
     }
 
-    /// Do destinations have to be compared?
+    /// Do destinations have to be compared? Where none can be, nobody is asked to.
     pub(crate) fn comparison_due(&self, due: bool) {
+        let due = due && self.context.compares;
         self.context
             .status
             .send_if_modified(|status| std::mem::replace(&mut status.comparison_due, due) != due);
