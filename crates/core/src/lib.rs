@@ -14,6 +14,7 @@ pub mod format;
 pub mod naming;
 pub mod position;
 pub mod record;
+pub mod registry;
 pub mod retry;
 pub mod schema;
 pub mod secret;

@@ -1,8 +1,13 @@
 //! The contract of a transport: the durable, ordered log between capture and delivery.
 
-use crate::{LogId, Offset, Position, Record, RecordBatch, Result, TopicPartition};
+use crate::{LogId, Offset, Place, Position, Record, RecordBatch, Result, TopicPartition};
 use async_trait::async_trait;
+use std::collections::BTreeMap;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// How far consumers have got, partition by partition.
+pub type Places = BTreeMap<TopicPartition, Place>;
 
 /// How far order reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +60,27 @@ pub trait Transport: Send + Sync + 'static {
     /// Joins the consumers called `group` and shares the partitions with them.
     async fn join(&self, group: &str) -> Result<Membership>;
 
+    /// Waits until this process is the only holder of a name, among all that are open on this log. A
+    /// transport that belongs to one process is so at once.
+    async fn lead(&self, _name: &str) -> Result<Lease> {
+        Ok(Lease::own())
+    }
+
+    /// All partitions that consumers share, so far as they exist.
+    async fn partitions(&self) -> Result<Vec<TopicPartition>>;
+
+    /// Tells the log how far the consumers called `group` have got, for whoever looks for it there, and
+    /// for consumers that cannot keep it themselves. Fails when another process has the partitions now.
+    /// A log that keeps no offsets does nothing.
+    async fn commit(&self, _group: &str, _places: &Places) -> Result<()> {
+        Ok(())
+    }
+
+    /// What was told so last; partitions without are left out. `None` from a log that keeps no offsets.
+    async fn committed(&self, _group: &str, _of: &[TopicPartition]) -> Result<Option<Places>> {
+        Ok(None)
+    }
+
     /// Opens a reader at an offset. An offset that retention has passed is an error, never skipped.
     async fn read(&self, of: &TopicPartition, from: Offset) -> Result<Box<dyn PartitionReader>>;
 
@@ -66,6 +92,30 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Whether appends go through now.
     fn condition(&self) -> watch::Receiver<Condition>;
+}
+
+/// The right to be the only holder of a name. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Lease {
+    /// Cancelled when another process may hold the name: what needs it must stop at once.
+    pub lost: CancellationToken,
+    #[expect(dead_code, reason = "held, not used")]
+    held: Option<oneshot::Sender<()>>,
+}
+
+impl Lease {
+    /// A lease that nobody else can ask for.
+    #[must_use]
+    pub fn own() -> Self {
+        Self { lost: CancellationToken::new(), held: None }
+    }
+
+    /// A lease and what becomes ready when it is given back.
+    #[must_use]
+    pub fn shared(lost: CancellationToken) -> (Self, oneshot::Receiver<()>) {
+        let (held, given_back) = oneshot::channel();
+        (Self { lost, held: Some(held) }, given_back)
+    }
 }
 
 /// Reads one partition in order.

@@ -206,6 +206,10 @@ impl Transport for EmbeddedTransport {
         Ok(membership)
     }
 
+    async fn partitions(&self) -> Result<Vec<TopicPartition>> {
+        Ok(vec![self.log.partition.clone()])
+    }
+
     async fn read(&self, of: &TopicPartition, from: Offset) -> Result<Box<dyn PartitionReader>> {
         self.log.verify_partition(of)?;
         follow::refresh(&self.log).await?;

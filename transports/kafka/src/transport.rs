@@ -16,8 +16,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use cdc_core::{
-    LogId, Offset, PartitionReader, Place, Position, Record, Result, TopicPartition, Transport,
-    transport::{AppendReceipt, Condition, Membership, Ordering},
+    LogId, Offset, PartitionReader, Position, Record, Result, TopicPartition, Transport,
+    transport::{AppendReceipt, Condition, Membership, Ordering, Places},
 };
 use rdkafka::types::RDKafkaErrorCode as Code;
 use sha2::{Digest as _, Sha256};
@@ -147,38 +147,10 @@ impl KafkaTransport {
         blocking(move || Ok(Offset(prober.bounds(&of)?.start))).await
     }
 
-    /// Commits how far a group has got. Fails when this process was a member and is not any more.
-    pub async fn commit(
-        &self,
-        group: &str,
-        places: &BTreeMap<TopicPartition, Place>,
-    ) -> Result<()> {
-        if places.is_empty() {
-            return Ok(());
-        }
-        let name = self.factory.config.group_name(group);
-        let (factory, member, places) = (self.factory.clone(), self.member(&name), places.clone());
-        blocking(move || group::commit(&factory, &name, member, &places)).await
-    }
-
-    /// How far a group has got; a partition without a commit is left out.
-    pub async fn committed(
-        &self,
-        group: &str,
-        of: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, Place>> {
-        let name = self.factory.config.group_name(group);
-        let (factory, of) = (self.factory.clone(), of.to_vec());
-        blocking(move || group::committed(&factory, &name, &of)).await
-    }
-
     /// How far a group is behind in every partition of the pipeline.
     pub async fn lag(&self, group: &str) -> Result<Vec<Lag>> {
-        let topics = self.topics().await?;
-        let all: Vec<TopicPartition> = (topics.iter())
-            .flat_map(|(topic, count)| (0..*count).map(|one| TopicPartition::new(&**topic, one)))
-            .collect();
-        let committed = self.committed(group, &all).await?;
+        let all = self.partitions().await?;
+        let committed = self.committed(group, &all).await?.unwrap_or_default();
         let prober = Arc::clone(&self.prober);
         blocking(move || {
             all.into_iter()
@@ -264,6 +236,31 @@ impl Transport for KafkaTransport {
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         members.insert(name, member);
         Ok(membership)
+    }
+
+    async fn partitions(&self) -> Result<Vec<TopicPartition>> {
+        let topics = self.topics().await?;
+        let of = |(topic, count): (&String, &u32)| {
+            let topic: Arc<str> = topic.as_str().into();
+            (0..*count).map(move |one| TopicPartition::new(Arc::clone(&topic), one)).collect()
+        };
+        let all: Vec<Vec<TopicPartition>> = topics.iter().map(of).collect();
+        Ok(all.concat())
+    }
+
+    async fn commit(&self, group: &str, places: &Places) -> Result<()> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let name = self.factory.config.group_name(group);
+        let (factory, member, places) = (self.factory.clone(), self.member(&name), places.clone());
+        blocking(move || group::commit(&factory, &name, member, &places)).await
+    }
+
+    async fn committed(&self, group: &str, of: &[TopicPartition]) -> Result<Option<Places>> {
+        let name = self.factory.config.group_name(group);
+        let (factory, of) = (self.factory.clone(), of.to_vec());
+        blocking(move || group::committed(&factory, &name, &of)).await.map(Some)
     }
 
     async fn read(&self, of: &TopicPartition, from: Offset) -> Result<Box<dyn PartitionReader>> {

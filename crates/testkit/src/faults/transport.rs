@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use cdc_core::{
     LogId, Offset, PartitionReader, Position, Record, RecordBatch, Result, TopicPartition,
     Transport,
-    transport::{AppendReceipt, Condition, Membership, Ordering},
+    transport::{AppendReceipt, Condition, Lease, Membership, Ordering, Places},
 };
 use std::sync::{
     Arc,
@@ -73,6 +73,22 @@ impl Transport for FaultyTransport {
 
     async fn join(&self, group: &str) -> Result<Membership> {
         self.inner.join(group).await
+    }
+
+    async fn lead(&self, name: &str) -> Result<Lease> {
+        self.inner.lead(name).await
+    }
+
+    async fn partitions(&self) -> Result<Vec<TopicPartition>> {
+        self.inner.partitions().await
+    }
+
+    async fn commit(&self, group: &str, places: &Places) -> Result<()> {
+        self.inner.commit(group, places).await
+    }
+
+    async fn committed(&self, group: &str, of: &[TopicPartition]) -> Result<Option<Places>> {
+        self.inner.committed(group, of).await
     }
 
     async fn read(&self, of: &TopicPartition, from: Offset) -> Result<Box<dyn PartitionReader>> {

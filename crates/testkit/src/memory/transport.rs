@@ -134,6 +134,10 @@ impl Transport for MemoryTransport {
         Ok(membership)
     }
 
+    async fn partitions(&self) -> Result<Vec<TopicPartition>> {
+        Ok((0..self.log.partition_count).map(|n| TopicPartition::new("memory", n)).collect())
+    }
+
     async fn read(&self, of: &TopicPartition, from: Offset) -> Result<Box<dyn PartitionReader>> {
         let end = self.end(of).await?;
         if from > end {
