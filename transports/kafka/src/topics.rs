@@ -78,6 +78,17 @@ impl TopicPlan {
         }
     }
 
+    /// What the cluster is asked for.
+    pub(crate) fn request(&self) -> NewTopic<'_> {
+        let partitions = i32::try_from(self.partitions).unwrap_or(i32::MAX);
+        let replicas = TopicReplication::Fixed(i32::from(self.replication));
+        let mut topic = NewTopic::new(&self.name, partitions, replicas);
+        for (key, value) in &self.configs {
+            topic = topic.set(key, value);
+        }
+        topic
+    }
+
     /// What an operator would type to make it.
     #[must_use]
     pub fn command(&self, bootstrap: &str) -> String {
@@ -184,6 +195,36 @@ impl Topics {
         if to.partition < found { Ok(()) } else { Err(error::unknown_partition(to)) }
     }
 
+    /// Deletes topics; answers with those that were there.
+    pub(crate) async fn remove(&self, topics: &[String]) -> Result<Vec<String>> {
+        let admin: AdminClient<Context> =
+            AdminClient::from_config_and_context(&self.factory.settings(), self.factory.context())
+                .map_err(|error| error::client(&error))?;
+        let timeout = self.factory.config.request_timeout();
+        let options =
+            AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let results = admin.delete_topics(&names, &options).await.map_err(|error| {
+            error::request("delete the pipeline's topics", &error, &self.appender.heard)
+        })?;
+        // Dropping it waits for its thread.
+        drop(tokio::task::spawn_blocking(move || drop(admin)));
+        let mut removed = Vec::new();
+        for result in results {
+            match result {
+                Ok(topic) => removed.push(topic),
+                Err((_, Code::UnknownTopicOrPartition | Code::UnknownTopic)) => {}
+                Err((topic, code)) => {
+                    return Err(error::answer(&format!("delete the topic {topic}"), code));
+                }
+            }
+        }
+        Ok(removed)
+    }
+
     async fn create(&self, plan: &TopicPlan) -> Result<bool> {
         let bootstrap = &self.factory.config.bootstrap_servers;
         let refuse = |why: &str| error::provision(&plan.name, why, &plan.command(bootstrap));
@@ -193,18 +234,12 @@ impl Topics {
         let admin: AdminClient<Context> =
             AdminClient::from_config_and_context(&self.factory.settings(), self.factory.context())
                 .map_err(|error| error::client(&error))?;
-        let partitions = i32::try_from(plan.partitions).unwrap_or(i32::MAX);
-        let replicas = TopicReplication::Fixed(i32::from(plan.replication));
-        let mut topic = NewTopic::new(&plan.name, partitions, replicas);
-        for (key, value) in &plan.configs {
-            topic = topic.set(key, value);
-        }
         let timeout = self.factory.config.request_timeout();
         let options =
             AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
         let doing = format!("create the topic {}", plan.name);
         let results = admin
-            .create_topics([&topic], &options)
+            .create_topics([&plan.request()], &options)
             .await
             .map_err(|error| error::request(&doing, &error, &self.appender.heard))?;
         // Dropping it waits for its thread.

@@ -104,6 +104,13 @@ impl KafkaTransport {
         Ok(done)
     }
 
+    /// Deletes topics with everything in them; those that are not there are left out. Says what it did, a
+    /// line each.
+    pub async fn remove(&self, topics: &[String]) -> Result<Vec<String>> {
+        let removed = self.topics.remove(topics).await?;
+        Ok(removed.into_iter().map(|topic| format!("deleted the topic {topic}")).collect())
+    }
+
     /// The plan of a topic for changes.
     #[must_use]
     pub fn plan(&self, topic: &str) -> TopicPlan {
