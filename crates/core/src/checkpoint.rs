@@ -13,6 +13,9 @@ pub struct Place {
     pub position: Position,
 }
 
+/// How far a consumer has got, partition by partition.
+pub type Places = BTreeMap<TopicPartition, Place>;
+
 /// How far one consumer has got in each partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -21,7 +24,7 @@ pub struct Checkpoint {
     /// The log that the offsets belong to; `None` before the first commit.
     pub log: Option<LogId>,
     /// One place a partition.
-    pub partitions: BTreeMap<TopicPartition, Place>,
+    pub partitions: Places,
 }
 
 /// The form in which a checkpoint is stored: JSON, readable to a person who looks into a sink.

@@ -119,8 +119,9 @@ fn sink_samples(pipeline: &str, sink: &SinkStatus, rate: f64, samples: &mut Samp
     add("cdc_sink_parked_tables", float(sink.parked_tables.len() as u64));
 }
 
-const STATES: [(ConnectorState, &str); 6] = [
+const STATES: [(ConnectorState, &str); 7] = [
     (ConnectorState::Starting, "starting"),
+    (ConnectorState::Standby, "standby"),
     (ConnectorState::Snapshotting, "snapshotting"),
     (ConnectorState::Running, "running"),
     (ConnectorState::Retrying, "retrying"),

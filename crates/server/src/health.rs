@@ -30,7 +30,7 @@ pub fn health(status: &PipelineStatus, lag: Option<&[PartitionLag]>) -> Value {
 /// The word that Kafka Connect has for a state.
 fn connect_state(state: ConnectorState) -> &'static str {
     match state {
-        ConnectorState::Starting => "UNASSIGNED",
+        ConnectorState::Starting | ConnectorState::Standby => "UNASSIGNED",
         ConnectorState::Snapshotting | ConnectorState::Running => "RUNNING",
         ConnectorState::Retrying => "RESTARTING",
         ConnectorState::Parked => "FAILED",

@@ -14,7 +14,7 @@ pub struct Config {
     pub bootstrap_servers: String,
     /// First part of the names of consumer groups: `{group_id}.{pipeline}.{sink}`.
     pub group_id: String,
-    /// Where a consumer group without offsets begins.
+    /// Always `earliest`, whatever stands here: a table that is new would lose its first changes.
     pub auto_offset_reset: OffsetReset,
     /// Always on, whatever stands here: without it a failure could leave a gap or repeat records.
     pub enable_idempotence: bool,
@@ -309,6 +309,9 @@ impl Config {
         let mut notices = Vec::new();
         if !self.enable_idempotence {
             notices.push("kafka.enable_idempotence is always true: false would allow gaps");
+        }
+        if self.auto_offset_reset == OffsetReset::Latest {
+            notices.push("kafka.auto_offset_reset is always earliest: latest would lose changes");
         }
         if !matches!(self.acks.as_str(), "all" | "-1") {
             notices.push("kafka.acks is always all: less would confirm what a broker may lose");

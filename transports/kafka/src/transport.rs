@@ -17,7 +17,8 @@ use crate::{
 use async_trait::async_trait;
 use cdc_core::{
     LogId, Offset, PartitionReader, Position, Record, Result, TopicPartition, Transport,
-    transport::{AppendReceipt, Condition, Membership, Ordering, Places},
+    checkpoint::Places,
+    transport::{AppendReceipt, Condition, Membership, Ordering},
 };
 use rdkafka::types::RDKafkaErrorCode as Code;
 use sha2::{Digest as _, Sha256};
@@ -157,7 +158,7 @@ impl KafkaTransport {
     /// How far a group is behind in every partition of the pipeline.
     pub async fn lag(&self, group: &str) -> Result<Vec<Lag>> {
         let all = self.partitions().await?;
-        let committed = self.committed(group, &all).await?.unwrap_or_default();
+        let committed = self.committed(group, &all).await?;
         let prober = Arc::clone(&self.prober);
         blocking(move || {
             all.into_iter()
@@ -255,6 +256,10 @@ impl Transport for KafkaTransport {
         Ok(all.concat())
     }
 
+    async fn first(&self, of: &TopicPartition) -> Result<Offset> {
+        self.start(of).await
+    }
+
     async fn commit(&self, group: &str, places: &Places) -> Result<()> {
         if places.is_empty() {
             return Ok(());
@@ -264,10 +269,10 @@ impl Transport for KafkaTransport {
         blocking(move || group::commit(&factory, &name, member, &places)).await
     }
 
-    async fn committed(&self, group: &str, of: &[TopicPartition]) -> Result<Option<Places>> {
+    async fn committed(&self, group: &str, of: &[TopicPartition]) -> Result<Places> {
         let name = self.factory.config.group_name(group);
         let (factory, of) = (self.factory.clone(), of.to_vec());
-        blocking(move || group::committed(&factory, &name, &of)).await.map(Some)
+        blocking(move || group::committed(&factory, &name, &of)).await
     }
 
     async fn read(&self, of: &TopicPartition, from: Offset) -> Result<Box<dyn PartitionReader>> {

@@ -1,6 +1,7 @@
 //! Memory implementations of the contracts: what the simulation runs on, and the first to pass each
 //! conformance suite.
 
+mod group;
 mod stores;
 mod transport;
 
