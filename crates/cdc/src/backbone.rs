@@ -19,7 +19,7 @@ use cdc_core::{
 use cdc_engine::{DebeziumFormat, RowFormat};
 use cdc_state::Store;
 use cdc_transport_embedded::Log;
-use cdc_transport_kafka::{KafkaTransport, Scope};
+use cdc_transport_kafka::{DeadLetterTopics, KafkaTransport, Scope, StateOptions};
 use std::sync::Arc;
 
 /// What a pipeline remembers beside its log.
@@ -52,8 +52,11 @@ impl State {
     }
 
     /// What all processes of a pipeline on Kafka share.
-    async fn shared(settings: &Settings, _kafka: &Kafka) -> Outcome<Self> {
-        Ok(Self::of(Store::open(settings.directory.state())?))
+    async fn shared(settings: &Settings, kafka: &Kafka) -> Outcome<Self> {
+        let copies = settings.platform.file.dlq.enabled.then(|| dead_letter_topics(settings));
+        let options = StateOptions { dead_letter_topics: copies, ..StateOptions::default() };
+        let state = cdc_transport_kafka::State::open(kafka.cluster.clone(), settings.id(), options);
+        Ok(Self::of(state.await?))
     }
 }
 
@@ -101,6 +104,14 @@ pub(crate) async fn open_kafka(settings: &Settings, kafka: &Kafka) -> Outcome<Ar
     Ok(Arc::new(KafkaTransport::open(kafka.cluster.clone(), scope).await?))
 }
 
+/// Where copies of dead letters go for whoever reads topics.
+pub(crate) fn dead_letter_topics(settings: &Settings) -> DeadLetterTopics {
+    DeadLetterTopics {
+        suffix: settings.platform.file.dlq.topic_suffix.clone(),
+        topic_prefix: settings.pipeline.head.topic_prefix.clone(),
+    }
+}
+
 /// The topics that carry changes of the pipeline.
 pub(crate) fn scope_of(settings: &Settings) -> Scope {
     let prefix = &settings.pipeline.head.topic_prefix;
@@ -108,6 +119,7 @@ pub(crate) fn scope_of(settings: &Settings) -> Scope {
         prefix: prefix.clone(),
         without_suffixes: vec![settings.platform.file.dlq.topic_suffix.clone()],
         also: vec![naming::heartbeat_topic(prefix)],
+        pipeline: settings.id().to_owned(),
     }
 }
 

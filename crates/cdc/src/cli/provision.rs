@@ -2,7 +2,7 @@
 
 use super::Manner;
 use crate::{
-    backbone::{open_kafka, scope_of},
+    backbone::{dead_letter_topics, open_kafka},
     directory::Probe,
     failure::{Failure, Outcome},
     output::{say, say_json},
@@ -78,12 +78,12 @@ async fn undeploy_shared(args: &UndeployArgs, settings: &Settings) -> Outcome<Ve
         && let Some(kafka) = settings.platform.kafka()
     {
         let cluster = open_kafka(settings, &kafka).await?;
-        let scope = scope_of(settings);
         let changes: Vec<String> = cluster.topics().await?.into_keys().collect();
-        let mut topics = changes.clone();
-        for suffix in &scope.without_suffixes {
-            topics.extend(changes.iter().map(|topic| format!("{topic}.{suffix}")));
-        }
+        let letters = dead_letter_topics(settings);
+        let mut topics: Vec<String> = changes.iter().map(|topic| letters.topic(topic)).collect();
+        topics.extend(changes);
+        topics.push(kafka.cluster.state_topic(settings.id()));
+        topics.push(kafka.cluster.lease_topic(settings.id()));
         done.extend(cluster.remove(&topics).await?);
     }
     Ok(done)
