@@ -1,8 +1,10 @@
 //! Memory implementations of the contracts: what the simulation runs on, and the first to pass each
 //! conformance suite.
 
+mod registry;
 mod stores;
 mod transport;
 
+pub use registry::MemoryRegistry;
 pub use stores::MemoryStores;
 pub use transport::{MemoryLog, MemoryTransport};
