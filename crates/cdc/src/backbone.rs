@@ -3,20 +3,20 @@
 
 use crate::{
     config::Kafka,
-    failure::{Failure, Outcome},
+    failure::Outcome,
     registry::{Guarded, Registry, Sentinel},
     settings::Settings,
 };
 use cdc_core::{
     Transport,
-    clock::{Clock, SystemClock},
+    clock::SystemClock,
     dead_letter::DeadLetterStore,
     format::Format,
     naming,
     registry::SchemaRegistry,
     store::{CheckpointStore, SchemaStore},
 };
-use cdc_engine::{DebeziumFormat, RowFormat};
+use cdc_engine::{DebeziumFormat, DebeziumSpec, RowFormat};
 use cdc_state::Store;
 use cdc_transport_embedded::Log;
 use cdc_transport_kafka::{DeadLetterTopics, KafkaTransport, Scope, StateOptions};
@@ -143,21 +143,22 @@ pub(crate) fn registry_of(settings: &Settings, kafka: &Kafka) -> Outcome<Option<
 pub(crate) fn format_of(
     settings: &Settings,
     kafka: &Kafka,
-    _state: &State,
+    state: &State,
     sentinel: &Sentinel,
 ) -> Outcome<Arc<dyn Format>> {
     let format = &settings.platform.file.format;
     let registry = registry_of(settings, kafka)?.filter(|_| format.needs_registry());
-    let registry: Option<Arc<dyn SchemaRegistry>> =
-        registry.map(|registry| Arc::new(Guarded::new(registry, sentinel.clone())) as _);
-    if registry.is_some() {
-        let context = "`format.key` and `format.value` can be json and json_with_schemas only";
-        let remedy = "set both to json_with_schemas in the platform file";
-        return Err(Failure::usage("CDC-0108", context, remedy));
-    }
-    let options = format.options(&uuid::Uuid::new_v4().to_string());
-    let prefix = &settings.pipeline.head.topic_prefix;
-    let database = settings.pipeline.source.database();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    Ok(Arc::new(DebeziumFormat::new(prefix, database, options, clock)))
+    let registry = registry.map(|registry| {
+        Arc::new(Guarded::new(registry.of_formats(), sentinel.clone())) as Arc<dyn SchemaRegistry>
+    });
+    Ok(Arc::new(DebeziumFormat::new(DebeziumSpec {
+        topic_prefix: settings.pipeline.head.topic_prefix.clone(),
+        database: settings.pipeline.source.database().to_owned(),
+        options: format.options(&uuid::Uuid::new_v4().to_string()),
+        key: format.key,
+        value: format.value,
+        registry,
+        schemas: Arc::clone(&state.schemas),
+        clock: Arc::new(SystemClock),
+    })))
 }

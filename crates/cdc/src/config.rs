@@ -19,7 +19,7 @@ mod yaml;
 
 pub use brokers::{KafkaConnect, Kinesis, Pubsub};
 pub use diagnostic::{ConfigError, Diagnostic, Span};
-pub use format::{Encoding, Format, Skipped, Unwrapped};
+pub use format::{Format, Skipped, Unwrapped};
 pub use interpolate::Environment;
 pub use kafka::{BesideKafka, Kafka};
 pub use pipeline::{

@@ -19,8 +19,11 @@ pub(crate) use monitor::Monitor;
 pub(crate) use own::{Own, serve};
 pub(crate) use sentinel::Sentinel;
 
-use cdc_core::{Error, Origin, Result, Retry};
-use cdc_registry::{client::Client, embedded};
+use cdc_core::registry::SchemaRegistry;
+use cdc_registry::{
+    client::Client,
+    embedded::{self, SharedRegistry},
+};
 use std::sync::Arc;
 
 /// A registry that can be asked.
@@ -32,22 +35,12 @@ pub(crate) enum Registry {
     Elsewhere(Client),
 }
 
-/// Does something with the registry of this process, whose calls block.
-async fn blocking<T: Send + 'static>(
-    call: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(call).await.unwrap_or_else(|error| {
-        let context = "the schema registry of this process gave up";
-        Err(Error::new("CDC-0143", Origin::Internal, Retry::Backoff, context)
-            .with_remedy("start the pipeline again; if it comes back, registry.enabled: false goes on without")
-            .with_source(error))
-    })
-}
-
-/// What the registry of this process refuses, for a reason that is no level.
-fn refused(subject: &str, refusal: &embedded::Refusal) -> Error {
-    let context =
-        format!("the schema registry does not take subject {subject}: {}", refusal.message);
-    Error::new("CDC-0143", Origin::Config, Retry::AfterOperator, context)
-        .with_remedy("look at the subject with cdc schema show, and at its mode and level")
+impl Registry {
+    /// The same as formats know it.
+    pub(crate) fn of_formats(&self) -> Arc<dyn SchemaRegistry> {
+        match self {
+            Self::Own(registry) => Arc::new(SharedRegistry::new(Arc::clone(registry))),
+            Self::Elsewhere(client) => Arc::new(client.clone()),
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use cdc_codec::{
     connect::NameAdjustment,
     debezium::{
-        Added, BinaryMode, DecimalMode, DeleteMode, HeaderForm, HstoreMode, IntervalMode, Options,
+        Added, BinaryMode, DecimalMode, DeleteMode, Encoding, HeaderForm, HstoreMode, IntervalMode, Options,
         TimeMode, Unlogged, Unwrap,
     },
 };
@@ -57,31 +57,6 @@ pub struct Format {
     /// block records are envelopes. `unwrap: {}` takes its defaults. A pipeline whose records are rows
     /// alone cannot feed its own sinks from them.
     pub unwrap: Option<Unwrapped>,
-}
-
-/// How keys or values are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Encoding {
-    /// JSON alone: `schemas.enable=false` of Kafka's JSON converter.
-    Json,
-    /// JSON as `{"schema":…,"payload":…}`: what Kafka Connect writes by default.
-    #[default]
-    JsonWithSchemas,
-    /// Avro in Confluent's wire format; its schemas are in the registry.
-    Avro,
-    /// Protobuf in Confluent's wire format; its schemas are in the registry.
-    Protobuf,
-    /// JSON in Confluent's wire format; its JSON Schemas are in the registry.
-    JsonSchema,
-}
-
-impl Encoding {
-    /// Do its schemas go into a registry?
-    #[must_use]
-    pub fn needs_registry(self) -> bool {
-        matches!(self, Self::Avro | Self::Protobuf | Self::JsonSchema)
-    }
 }
 
 /// Which operations have no records.
@@ -170,7 +145,8 @@ impl Format {
             add_headers_prefix: unwrap.add_headers_prefix,
         });
         Options {
-            schemas: self.value == Encoding::JsonWithSchemas,
+            // The formats decide.
+            schemas: true,
             decimals: self.decimal_handling_mode,
             times: self.time_precision_mode,
             binary: self.binary_handling_mode,
@@ -194,6 +170,6 @@ impl Format {
     /// Does a registry have to be there?
     #[must_use]
     pub fn needs_registry(&self) -> bool {
-        self.key.needs_registry() || self.value.needs_registry()
+        [self.key, self.value].into_iter().any(|encoding| encoding.registered_as().is_some())
     }
 }

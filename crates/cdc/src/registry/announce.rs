@@ -3,8 +3,8 @@
 use super::{Guarded, Sentinel};
 use async_trait::async_trait;
 use cdc_codec::{
-    connect::{NameAdjustment, Schema, avro::Plan},
-    debezium::{Options, schemas},
+    connect::{Schema, avro::Plan},
+    debezium::{Encoding, Options, schemas},
 };
 use cdc_core::{
     Result, SchemaId, TableSchema, naming,
@@ -60,15 +60,10 @@ impl Announcements {
 /// Subjects of a table with their schemas in Avro.
 fn subjects(table: &TableSchema, prefix: &str, options: &Options) -> Vec<(String, String)> {
     let topic = naming::topic(prefix, &table.table);
-    // Names that Avro refuses have a form that it takes.
-    let (schema_names, field_names) = (NameAdjustment::Avro, NameAdjustment::Avro);
-    let adjusted = Options { schema_names, field_names, ..options.clone() };
-    let text = |make: &dyn Fn(&Options) -> Option<Schema>| {
-        let plan = [options, &adjusted].into_iter().find_map(|o| Plan::new(&make(o)?).ok());
-        plan.map(|plan| plan.text().to_owned())
-    };
-    let key = text(&|options| schemas::key(table, prefix, options));
-    let value = text(&|options| Some(schemas::value(table, prefix, options)));
+    let options = options.clone().encoded_as(Encoding::Avro, Encoding::Avro);
+    let text = |schema: &Schema| Plan::new(schema).ok().map(|plan| plan.text().to_owned());
+    let key = schemas::key(table, prefix, &options).as_ref().and_then(text);
+    let value = text(&schemas::value(table, prefix, &options));
     let named =
         |part: &str, text: Option<String>| text.map(|text| (format!("{topic}-{part}"), text));
     named("key", key).into_iter().chain(named("value", value)).collect()

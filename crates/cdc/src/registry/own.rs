@@ -60,7 +60,7 @@ impl Own {
     ) -> (Arc<dyn SchemaStore>, Option<JoinHandle<()>>) {
         let registry = Registry::Own(Arc::clone(&self.registry));
         let announcements = Announcements::new(
-            Guarded::new(registry, sentinel.clone()),
+            Guarded::new(registry.of_formats(), sentinel.clone()),
             &settings.pipeline.head.topic_prefix,
             settings.platform.file.format.options(""),
             Arc::clone(&self.announced),
