@@ -186,7 +186,8 @@ impl Parked {
             after = last.id;
             for letter in letters {
                 let info = &letter.info;
-                if self.partitions.as_ref().is_some_and(|ours| !ours.contains(&partition_of(info))) {
+                if self.partitions.as_ref().is_some_and(|ours| !ours.contains(&partition_of(info)))
+                {
                     continue;
                 }
                 let passed = !self.ahead.contains_key(&info.position);

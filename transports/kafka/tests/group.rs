@@ -189,8 +189,7 @@ impl Worker {
     }
 
     async fn deliver(self: Arc<Self>, at: TopicPartition, mut ended: oneshot::Receiver<()>) {
-        let committed =
-            self.log.committed(&self.group, std::slice::from_ref(&at)).await.unwrap();
+        let committed = self.log.committed(&self.group, std::slice::from_ref(&at)).await.unwrap();
         let mut place = committed.get(&at).copied();
         let from = place.map_or(Offset(0), |place| place.offset);
         let mut reader = self.log.records(&at, from).await.unwrap();

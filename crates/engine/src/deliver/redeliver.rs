@@ -4,8 +4,8 @@ use super::{session::End, write::Writer};
 use crate::dead_letter::{mark_of, partition_of};
 use cdc_codec::row;
 use cdc_core::{
-    Delivered, Error, Result, Retry, SinkBatch, dead_letter::DeadLetter,
-    sink::CommitBoundary, status::Problem,
+    Delivered, Error, Result, Retry, SinkBatch, dead_letter::DeadLetter, sink::CommitBoundary,
+    status::Problem,
 };
 use std::sync::Arc;
 

@@ -7,8 +7,7 @@ use super::{
 use crate::{commit::Progress, dead_letter::Parked, error, intake, readers::Readers, refill};
 use cdc_core::{
     Checkpoint, Offset, RecordBatch, Result, Sink, TopicPartition, catalog::SinkContext,
-    format::Decoder, status::ConnectorState, transport::MembershipEvent,
-    transport::Ordering,
+    format::Decoder, status::ConnectorState, transport::MembershipEvent, transport::Ordering,
 };
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;

@@ -9,7 +9,8 @@ use crate::{
 use async_trait::async_trait;
 use cdc_core::{
     LogId, Offset, PartitionReader, Position, Record, RecordBatch, Result, TopicPartition,
-    Transport, checkpoint::Places,
+    Transport,
+    checkpoint::Places,
     transport::{AppendReceipt, Condition, Lease, Membership, Ordering},
 };
 use cdc_testkit::faults::Dice;

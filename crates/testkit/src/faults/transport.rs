@@ -4,7 +4,8 @@ use super::{Dice, dice::injected};
 use async_trait::async_trait;
 use cdc_core::{
     LogId, Offset, PartitionReader, Position, Record, RecordBatch, Result, TopicPartition,
-    Transport, checkpoint::Places,
+    Transport,
+    checkpoint::Places,
     transport::{AppendReceipt, Condition, Lease, Membership, Ordering},
 };
 use std::sync::{

@@ -34,7 +34,8 @@ struct Member {
 
 impl Member {
     fn has(&self, partition: &TopicPartition) -> bool {
-        self.held.contains(partition) || self.leaving.iter().any(|(some, _)| some.contains(partition))
+        self.held.contains(partition)
+            || self.leaving.iter().any(|(some, _)| some.contains(partition))
     }
 }
 
@@ -69,8 +70,12 @@ impl Group {
         }
         let count = self.members.len();
         for index in 0..count {
-            let due: BTreeSet<TopicPartition> =
-                all.iter().enumerate().filter(|(at, _)| at % count == index).map(|(_, p)| p.clone()).collect();
+            let due: BTreeSet<TopicPartition> = all
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| at % count == index)
+                .map(|(_, p)| p.clone())
+                .collect();
             self.revoke_beyond(index, &due);
             self.assign_free(index, &due);
         }
