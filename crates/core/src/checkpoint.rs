@@ -27,6 +27,22 @@ pub struct Checkpoint {
     pub partitions: Places,
 }
 
+impl Checkpoint {
+    /// This checkpoint, with no place of it behind the one that is stored: a place that it leaves out is
+    /// done with. Offsets compare only within one log; positions always do.
+    #[must_use]
+    pub fn not_behind(mut self, stored: &Self) -> Self {
+        for (partition, now) in &mut self.partitions {
+            let Some(before) = stored.partitions.get(partition) else { continue };
+            now.position = now.position.max(before.position);
+            if self.log == stored.log {
+                now.offset = now.offset.max(before.offset);
+            }
+        }
+        self
+    }
+}
+
 /// The form in which a checkpoint is stored: JSON, readable to a person who looks into a sink.
 #[derive(Serialize, Deserialize)]
 struct Stored {

@@ -31,6 +31,9 @@ const IN_FLIGHT_MAX: usize = 64;
 /// Progress is stored at most this often while changes flow.
 const SAVE_INTERVAL: Duration = Duration::from_millis(250);
 
+/// The name of which the process that captures is the only holder. No sink can be called so.
+const LEASE: &str = "capture/lease";
+
 /// How a session of the source ended without an error.
 enum End {
     /// The source has nothing more to send, or the pipeline stops.
@@ -133,7 +136,7 @@ impl Session<'_> {
         if shared.is_shared() {
             shared.update(|status| status.source.state = ConnectorState::Standby);
         }
-        let lease = shared.spec.transport.lead(&shared.group("capture")).await?;
+        let lease = shared.spec.transport.lead(LEASE).await?;
         if shared.is_shared() {
             // Whatever another process still writes under the epoch before is refused from here on.
             shared.epoch.begin().await?;

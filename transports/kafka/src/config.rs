@@ -1,7 +1,7 @@
 //! The `kafka` block of the platform file, as far as it concerns the transport.
 
 use crate::error;
-use cdc_core::{Result, Secret};
+use cdc_core::{Result, Secret, naming};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -332,6 +332,18 @@ impl Config {
     #[must_use]
     pub fn group_name(&self, group: &str) -> String {
         format!("{}.{group}", self.group_id)
+    }
+
+    /// The topic of a pipeline's state.
+    #[must_use]
+    pub fn state_topic(&self, pipeline_id: &str) -> String {
+        naming::topic_of(&[&self.group_id, pipeline_id, "state"])
+    }
+
+    /// The topic, always empty, whose one partition the holders of a pipeline's leases are assigned.
+    #[must_use]
+    pub fn lease_topic(&self, pipeline_id: &str) -> String {
+        naming::topic_of(&[&self.group_id, pipeline_id, "lease"])
     }
 }
 

@@ -21,10 +21,14 @@ mod crash;
 mod faults;
 /// Consumer groups, rebalances and committed offsets.
 mod group;
+/// One holder of a name.
+mod lease;
 /// Ways to log in.
 mod login;
 /// Headers, tombstones, partitions and what retention removed.
 mod records;
+/// The state that processes share.
+mod state;
 /// Records in transactions.
 mod transaction;
 
@@ -42,7 +46,11 @@ fn config(kafka: &Kafka) -> Config {
 }
 
 fn scope(prefix: &str) -> Scope {
-    Scope { prefix: prefix.to_owned(), without_suffixes: vec!["dlq".to_owned()], also: Vec::new() }
+    Scope {
+        prefix: prefix.to_owned(),
+        without_suffixes: vec!["dlq".to_owned()],
+        ..Scope::default()
+    }
 }
 
 async fn open(config: Config, prefix: &str) -> KafkaTransport {
