@@ -78,8 +78,8 @@ impl Writer<'_> {
         if let Some(kept) = kept {
             return Ok(kept);
         }
-        let group = self.target.shared.group(&self.target.spec.sink_id);
-        spec.transport.committed(&group, partitions).await
+        let group = &self.target.spec.sink_id;
+        spec.transport.committed(group, partitions).await
     }
 
     async fn let_go(&mut self, partitions: &[TopicPartition]) -> Result<()> {
