@@ -47,7 +47,9 @@ async fn the_schemas_of_captured_tables_are_in_the_registry_and_their_versions_a
     shown.mentions(&["cdc.public.users", "Envelope", "connect.name"]);
     scene
         .source
-        .batch_execute("ALTER TABLE users ADD COLUMN city text; INSERT INTO users VALUES (2, 'B', 1, 'X')")
+        .batch_execute(
+            "ALTER TABLE users ADD COLUMN city text; INSERT INTO users VALUES (2, 'B', 1, 'X')",
+        )
         .await
         .unwrap();
     logs(&running, &["schema.version_changed", "cdc.public.users-value", "city"]).await;
