@@ -235,7 +235,6 @@ fn messages_of_platform_files() {
             "format: {decimal_handling: string}",
             "CDC-0103 unknown key `decimal_handling` in `format`",
         ),
-        ("format: {unwrap: {add_fields: 'op,nope'}}", "CDC-0104 `format.unwrap.add_fields`"),
         (
             "registry: {port: 70000}",
             "CDC-0104 `registry.port` must be a whole number from 0 to 65535, but it is `70000`",
