@@ -157,6 +157,15 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
         },
     },
     Accepted {
+        name: "the nearest double",
+        covers: |scene, _, d| match (d.ours.as_f64(), d.theirs.as_f64()) {
+            (Some(ours), Some(theirs)) => {
+                scene == "double" && ours.to_bits().abs_diff(theirs.to_bits()) == 1
+            }
+            _ => false,
+        },
+    },
+    Accepted {
         name: "deletes of unwrapped rows",
         covers: |scene, _, d| {
             scene == "unwrap"
