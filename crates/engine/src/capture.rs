@@ -7,6 +7,7 @@ use crate::{
     resume,
     route::Router,
     supervise::{Restart, Restarts},
+    unsayable::Unsayable,
 };
 use bytes::Bytes;
 use cdc_core::{
@@ -183,7 +184,8 @@ impl Session<'_> {
             cancel: stop.child_token(),
         };
         let follow = follow_status(self.shared, status_seen);
-        let router = Router::new(Arc::clone(&spec.transport), spec.format.encoder());
+        let router = Router::new(Arc::clone(&spec.transport), spec.format.encoder())
+            .setting_aside(Unsayable::new(spec));
         let mut forward = Forward {
             shared: self.shared,
             router,

@@ -2,8 +2,10 @@
 //! conformance suite.
 
 mod group;
+mod registry;
 mod stores;
 mod transport;
 
+pub use registry::MemoryRegistry;
 pub use stores::MemoryStores;
 pub use transport::{MemoryLog, MemoryTransport};
