@@ -25,6 +25,7 @@ fn total() -> Plan {
         sinks: vec![Manner::replica(), Manner::events(), Manner::webhook()],
         overlap_percent: 0,
         wrap: None,
+        avro: false,
     }
 }
 
@@ -58,6 +59,13 @@ fn every_sink_equals_the_source_for_every_seed() {
 fn a_partitioned_log_keeps_the_order_of_each_key() {
     let plan = Plan { partitions: 3, shape: Shape { total_order: false, ..SHAPE }, ..total() };
     for_seeds("partitioned log", |seed| simulate(seed, &plan));
+}
+
+#[test]
+fn records_in_avro_bring_every_change_to_every_sink() {
+    let shape = Shape { total_order: false, ..SHAPE };
+    let plan = Plan { partitions: 3, shape, avro: true, ..total() };
+    for_seeds("Avro", |seed| simulate(seed, &plan));
 }
 
 #[test]
