@@ -83,6 +83,15 @@ impl Options {
     }
 }
 
+impl Options {
+    /// Can records that are written so be read back into changes? Rows alone do not say what happened to
+    /// them, so no sink of a pipeline can be behind such a topic.
+    #[must_use]
+    pub fn can_be_read_back(&self) -> bool {
+        self.unwrap.is_none()
+    }
+}
+
 /// Something that can be told to the writer of any format.
 pub(super) trait Tell {
     fn tell<W: Writer>(self, out: &mut W) -> Result<()>;
