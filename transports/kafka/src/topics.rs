@@ -34,8 +34,7 @@ pub struct Scope {
     pub without_suffixes: Vec<String>,
     /// And these.
     pub also: Vec<String>,
-    /// The pipeline's id, which its groups and leases are named after; empty where they are not shared
-    /// with other pipelines.
+    /// The pipeline's id, which the topic of its leases is named after.
     pub pipeline: String,
 }
 
@@ -81,6 +80,17 @@ impl TopicPlan {
             replication: config.topic_replication_factor,
             configs,
         }
+    }
+
+    /// What the cluster is asked for.
+    pub(crate) fn request(&self) -> NewTopic<'_> {
+        let partitions = i32::try_from(self.partitions).unwrap_or(i32::MAX);
+        let replicas = TopicReplication::Fixed(i32::from(self.replication));
+        let mut topic = NewTopic::new(&self.name, partitions, replicas);
+        for (key, value) in &self.configs {
+            topic = topic.set(key, value);
+        }
+        topic
     }
 
     /// The topic of a pipeline's state. What the configuration says of new topics is for changes; of that,
@@ -223,6 +233,34 @@ impl Topics {
         if to.partition < found { Ok(()) } else { Err(error::unknown_partition(to)) }
     }
 
+    /// Deletes topics; answers with those that were there.
+    pub(crate) async fn remove(&self, topics: &[String]) -> Result<Vec<String>> {
+        let admin = self.admin()?;
+        let timeout = self.factory.config.request_timeout();
+        let options =
+            AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let results = admin.delete_topics(&names, &options).await.map_err(|error| {
+            error::request("delete the pipeline's topics", &error, &self.appender.heard)
+        })?;
+        // Dropping it waits for its thread.
+        drop(tokio::task::spawn_blocking(move || drop(admin)));
+        let mut removed = Vec::new();
+        for result in results {
+            match result {
+                Ok(topic) => removed.push(topic),
+                Err((_, Code::UnknownTopicOrPartition | Code::UnknownTopic)) => {}
+                Err((topic, code)) => {
+                    return Err(error::answer(&format!("delete the topic {topic}"), code));
+                }
+            }
+        }
+        Ok(removed)
+    }
+
     async fn create(&self, plan: &TopicPlan) -> Result<bool> {
         let bootstrap = &self.factory.config.bootstrap_servers;
         let refuse = |why: &str| error::provision(&plan.name, why, &plan.command(bootstrap));
@@ -230,18 +268,12 @@ impl Topics {
             return Err(refuse("with a login by token topics must be there before"));
         }
         let admin = self.admin()?;
-        let partitions = i32::try_from(plan.partitions).unwrap_or(i32::MAX);
-        let replicas = TopicReplication::Fixed(i32::from(plan.replication));
-        let mut topic = NewTopic::new(&plan.name, partitions, replicas);
-        for (key, value) in &plan.configs {
-            topic = topic.set(key, value);
-        }
         let timeout = self.factory.config.request_timeout();
         let options =
             AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
         let doing = format!("create the topic {}", plan.name);
         let results = admin
-            .create_topics([&topic], &options)
+            .create_topics([&plan.request()], &options)
             .await
             .map_err(|error| error::request(&doing, &error, &self.appender.heard))?;
         // Dropping it waits for its thread.

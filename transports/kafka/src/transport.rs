@@ -107,6 +107,13 @@ impl KafkaTransport {
         Ok(done)
     }
 
+    /// Deletes topics with everything in them; those that are not there are left out. Says what it did, a
+    /// line each.
+    pub async fn remove(&self, topics: &[String]) -> Result<Vec<String>> {
+        let removed = self.topics.remove(topics).await?;
+        Ok(removed.into_iter().map(|topic| format!("deleted the topic {topic}")).collect())
+    }
+
     /// The plan of a topic for changes.
     #[must_use]
     pub fn plan(&self, topic: &str) -> TopicPlan {
@@ -171,10 +178,7 @@ impl KafkaTransport {
 
     /// The name on the cluster of a group of this pipeline.
     fn group(&self, name: &str) -> String {
-        match self.scope.pipeline.as_str() {
-            "" => self.factory.config.group_name(name),
-            pipeline => self.factory.config.group_name(&format!("{pipeline}.{name}")),
-        }
+        self.factory.config.group_name(name)
     }
 
     fn member(&self, name: &str) -> Option<Arc<Member>> {

@@ -5,23 +5,24 @@ use crate::connect::{JsonWriter, NameAdjustment, Schema, Unsayable, Writer};
 use crate::connect::{avro, json_schema, protobuf};
 use cdc_core::Result;
 use cdc_core::registry::{RegisteredSchema, SchemaKind};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The format of keys or of values; each is chosen by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
-    /// JSON alone.
+    /// JSON alone: `schemas.enable=false` of Kafka's JSON converter.
     Json,
-    /// JSON, each with its schema: what Kafka Connect writes when nobody chooses.
+    /// JSON as `{"schema":…,"payload":…}`: what Kafka Connect writes when nobody chooses.
     #[default]
     JsonWithSchemas,
-    /// Avro, by the number of its schema in a registry.
+    /// Avro in Confluent's wire format, by the number of its schema in the registry.
     Avro,
-    /// Protobuf, by the number of its schema in a registry.
+    /// Protobuf in Confluent's wire format, by the number of its schema in the registry.
     Protobuf,
-    /// JSON, by the number of its JSON Schema in a registry.
+    /// JSON in Confluent's wire format, by the number of its JSON Schema in the registry.
     JsonSchema,
 }
 
