@@ -140,7 +140,7 @@ impl World {
             Step::Late => std::mem::take(&mut process.late),
         };
         // Every fifth write of a process is under way for longer than anybody thinks.
-        if clock % 5 == 0 && process.late.is_empty() {
+        if clock.is_multiple_of(5) && process.late.is_empty() {
             process.late = entries;
         } else {
             self.append(entries);
