@@ -121,7 +121,12 @@ async fn whoever_was_taken_over_may_not_save_any_more() {
         "all that was saved, and nothing that was refused"
     );
     two.save_capture(new, &progress(7)).await.unwrap();
-    assert_eq!(one.load_capture().await.unwrap(), Some(progress(7)), "seen by both");
+    soon(async {
+        while one.load_capture().await.unwrap() != Some(progress(7)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
     drop((one, two));
     let again = state(config(kafka), &pipeline).await;
     assert_eq!(again.load_capture().await.unwrap(), Some(progress(7)));
