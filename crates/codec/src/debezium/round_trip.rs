@@ -9,7 +9,8 @@ use crate::connect::{avro, unframe};
 use bytes::Bytes;
 use cdc_core::registry::SchemaKind;
 use cdc_core::{
-    Change, DataType, Operation, Position, Retry, Row, SchemaId, TableSchema, Timestamp, Value,
+    Array, Change, DataType, Operation, Position, Retry, Row, SchemaId, TableSchema, Timestamp,
+    Value,
 };
 use proptest::prelude::*;
 use samples::any_options;
@@ -244,5 +245,24 @@ fn a_truncate_and_a_message_come_back() {
         let message = change(&table, Operation::Message, None, Some(row));
         let read = there_and_back(&message, &options, value).unwrap();
         assert_eq!((read.operation, &read.after), (Operation::Message, &message.after));
+    }
+}
+
+/// Protobuf alone cannot tell null from an empty array.
+#[test]
+fn null_is_no_empty_array_in_protobuf() {
+    let integers = DataType::Array(Box::new(DataType::Int32));
+    let table = schema(vec![column("v", integers, "integer[]")], &[]);
+    let empty = Value::Array(Box::new(Array { dimensions: Vec::new(), elements: Vec::new() }));
+    let row = |value: &Value| -> Option<Row> { Some(Box::new([value.clone()])) };
+    for (before, after, told) in [
+        (&empty, &Value::Null, &Value::Null),
+        (&Value::Null, &empty, &empty),
+        (&Value::Null, &Value::Unchanged, &Value::Null),
+        (&empty, &Value::Unchanged, &empty),
+    ] {
+        let sent = change(&table, Operation::Update, row(before), row(after));
+        let read = there_and_back(&sent, &Options::default(), Encoding::Protobuf).unwrap();
+        assert_eq!((read.before, read.after), (row(before), row(told)));
     }
 }
