@@ -1,7 +1,8 @@
 //! In which format keys and values are written.
 
 use super::options::Options;
-use crate::connect::{JsonWriter, NameAdjustment, Schema, Unsayable, Writer};
+use super::tell::Tell;
+use crate::connect::{JsonWriter, NameAdjustment, Schema, Unsayable};
 use crate::connect::{avro, json_schema, protobuf};
 use cdc_core::Result;
 use cdc_core::registry::{RegisteredSchema, SchemaKind};
@@ -91,11 +92,6 @@ impl Options {
     pub fn can_be_read_back(&self) -> bool {
         self.unwrap.is_none()
     }
-}
-
-/// Something that can be told to the writer of any format.
-pub(super) trait Tell {
-    fn tell<W: Writer>(self, out: &mut W) -> Result<()>;
 }
 
 /// What writes keys or values of one schema.

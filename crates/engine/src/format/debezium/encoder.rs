@@ -40,8 +40,7 @@ impl DebeziumEncoder {
 
     /// The numbers of what was planned, in its order.
     async fn register(&self, planned: &[Planned]) -> Result<Vec<Vec<u32>>> {
-        let all: Vec<&Registration> =
-            planned.iter().flat_map(|planned| planned.registrations()).collect();
+        let all: Vec<&Registration> = planned.iter().flat_map(Planned::registrations).collect();
         if all.is_empty() {
             return Ok(planned.iter().map(|_| Vec::new()).collect());
         }

@@ -92,8 +92,8 @@ impl World {
             options,
             key,
             value,
-            registry: Some(self.registry.clone()),
-            schemas: self.stores.clone(),
+            registry: Some(Arc::<MemoryRegistry>::clone(&self.registry)),
+            schemas: Arc::<MemoryStores>::clone(&self.stores),
             clock: Arc::new(SystemClock),
         })
     }
