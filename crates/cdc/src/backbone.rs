@@ -137,11 +137,6 @@ pub(crate) fn without_truncates(settings: &Settings) -> Vec<&str> {
 pub(crate) const TELL_TRUNCATES: &str =
     "set format.skipped_operations: none in the platform file, so that truncates are records too";
 
-/// The name under which the processes of a pipeline share the work of a sink.
-pub(crate) fn group_of(settings: &Settings, sink_id: &str) -> String {
-    format!("{}.{sink_id}", settings.id())
-}
-
 /// The registry beside the cluster, as formats need it; `None` where none is asked for.
 pub(crate) fn registry_of(settings: &Settings, kafka: &Kafka) -> Outcome<Option<Registry>> {
     let wanted = settings.platform.file.format.needs_registry()
