@@ -45,6 +45,7 @@ mod parts;
 // Slots, publications and what happens to them.
 mod provision;
 // Kafka in place of the log on disk.
+mod chaos;
 mod kafka;
 // The registry of an embedded pipeline.
 mod registry;

@@ -58,6 +58,19 @@ pub(crate) fn schema_not_learnt(table: &cdc_core::TableId) -> Error {
         .with_remedy("this is a fault of cdc itself: please report it with the log around it")
 }
 
+/// A sink that holds rows would get the changes of one table from partitions without an order between
+/// them.
+pub(crate) fn several_partitions(sink_id: &str, partition: &cdc_core::TopicPartition) -> Error {
+    let context = format!(
+        "sink {sink_id} keeps rows, and the topic {} has several partitions: a truncate or a new column \
+         would not be in order with the rows of the other partitions",
+        partition.topic
+    );
+    Error::new("CDC-4013", Origin::Config, Retry::AfterOperator, context).with_remedy(
+        "give such tables topics of one partition (kafka.topic_num_partitions: 1, and delete the topic so that it is made anew), or deliver events: sinks[].postgres.mode: events",
+    )
+}
+
 /// A format or a record needs a registry, and the pipeline has none.
 pub(crate) fn no_registry() -> Error {
     let context = "records have schemas of a registry, and the pipeline has no schema registry";
@@ -71,19 +84,6 @@ pub(crate) fn foreign_protobuf() -> Error {
     let context = "a record of another producer is Protobuf, which is read only where cdc wrote it";
     Error::new("CDC-4031", Origin::Transport, Retry::Never, context)
         .with_remedy("have the other producer write Avro or JSON")
-}
-
-/// A sink that holds rows would get the changes of one table from partitions without an order between
-/// them.
-pub(crate) fn several_partitions(sink_id: &str, partition: &cdc_core::TopicPartition) -> Error {
-    let context = format!(
-        "sink {sink_id} keeps rows, and the topic {} has several partitions: a truncate or a new column \
-         would not be in order with the rows of the other partitions",
-        partition.topic
-    );
-    Error::new("CDC-4013", Origin::Config, Retry::AfterOperator, context).with_remedy(
-        "give such tables topics of one partition (kafka.topic_num_partitions: 1, and delete the topic so that it is made anew), or deliver events: sinks[].postgres.mode: events",
-    )
 }
 
 /// The state knows another log than the one that is there.

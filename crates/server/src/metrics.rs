@@ -52,7 +52,7 @@ metrics! {
     gauge cdc_sink_parked_tables [pipeline, sink] "Tables whose changes are all set aside.";
     counter cdc_changes_captured_total [] "Changes captured and durable in the log since the process started.";
     counter cdc_changes_delivered_total [sink] "Changes committed by the sink since the process started.";
-    counter cdc_dead_letters_total [sink] "Changes set aside since the process started.";
+    counter cdc_dead_letters_total [sink] "Changes set aside since the process started; `~capture` in place of a sink for those that have no form in the log's format.";
     counter cdc_source_restarts_total [] "Times that the source was opened again after a failure.";
     counter cdc_sink_restarts_total [sink] "Times that the sink was opened again after a failure.";
     gauge cdc_build_info [version] "1; the version is in the label.";

@@ -49,8 +49,10 @@ async fn look(config: &Config, scope: &Scope, expected: &[String]) -> Result<Vec
         .map(|(topic, found)| (topic, *found))
         .collect();
     findings.extend(partitions(config, &ours));
-    let absent: Vec<&String> =
-        expected.iter().filter(|topic| !topics.contains_key(*topic)).collect();
+    let own = own_topics(config, scope);
+    let changes = expected.iter().map(|topic| TopicPlan::of_changes(topic, config));
+    let absent: Vec<TopicPlan> =
+        own.into_iter().chain(changes).filter(|plan| !topics.contains_key(&plan.name)).collect();
     findings.extend(missing(config, &absent));
     if let Some(topic) = absent.first().filter(|_| !config.auth_mechanism.takes_tokens()) {
         findings.extend(may_create(&factory, &appender, topic).await?);
@@ -112,18 +114,27 @@ fn partitions(config: &Config, topics: &BTreeMap<&String, u32>) -> Vec<Finding> 
         .collect()
 }
 
-fn missing(config: &Config, absent: &[&String]) -> Vec<Finding> {
+/// The topics that processes of a pipeline share its state and its work by.
+fn own_topics(config: &Config, scope: &Scope) -> Vec<TopicPlan> {
+    match scope.pipeline.as_str() {
+        "" => Vec::new(),
+        pipeline => {
+            vec![TopicPlan::of_state(pipeline, config), TopicPlan::of_leases(pipeline, config)]
+        }
+    }
+}
+
+fn missing(config: &Config, absent: &[TopicPlan]) -> Vec<Finding> {
     if absent.is_empty() {
         return Vec::new();
     }
     if !config.auth_mechanism.takes_tokens() {
         return vec![Finding::ok(format!("{} topics will be created", absent.len()))];
     }
-    let found = absent.iter().map(|topic| {
-        let command = TopicPlan::of_changes(topic, config).command(&config.bootstrap_servers);
+    let found = absent.iter().map(|plan| {
         Finding::error(
-            format!("the topic {topic} is missing, and a login by token cannot create it"),
-            command,
+            format!("the topic {} is missing, and a login by token cannot create it", plan.name),
+            plan.command(&config.bootstrap_servers),
         )
     });
     found.collect()

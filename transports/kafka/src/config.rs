@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 pub struct Config {
     /// Brokers to begin with, `host:port` separated by commas.
     pub bootstrap_servers: String,
-    /// First part of the names of consumer groups: `{group_id}.{pipeline}.{sink}`.
+    /// First part of the names of consumer groups and of topics of our own: `{group_id}.{pipeline}.{sink}`.
     pub group_id: String,
     /// Always `earliest`, whatever stands here: a table that is new would lose its first changes.
     pub auto_offset_reset: OffsetReset,

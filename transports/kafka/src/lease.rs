@@ -21,7 +21,8 @@ use rdkafka::{
 };
 use std::{
     error::Error as StdError,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    thread::Thread,
     time::Duration,
 };
 use tokio::{
@@ -42,8 +43,6 @@ const RENEWAL: Duration = Duration::from_millis(500);
 struct Told {
     /// Is the partition this member's?
     assigned: bool,
-    /// When the commit was sent that is on its way.
-    sent: Option<Instant>,
     /// When the last commit was sent that was taken.
     confirmed: Option<Instant>,
 }
@@ -94,7 +93,7 @@ impl ConsumerContext for Candidate {
                 .and_then(|()| member.incremental_assign(list))
                 .and_then(|()| member.pause(list));
             if some && held.is_ok() {
-                *self.told() = Told { assigned: true, ..Told::default() };
+                *self.told() = Told { assigned: true, confirmed: None };
             }
             held
         } else {
@@ -107,15 +106,6 @@ impl ConsumerContext for Candidate {
         };
         if let Err(error) = done {
             tracing::warn!(%error, "a rebalance did not go through");
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        let mut told = self.told();
-        let sent = told.sent.take();
-        match result {
-            Ok(()) => told.confirmed = sent.max(told.confirmed),
-            Err(error) => tracing::debug!(%error, "a lease was not renewed"),
         }
     }
 }
@@ -168,20 +158,54 @@ async fn compete(
     let member: BaseConsumer<Candidate> = BaseConsumer::from_config_and_context(&settings, context)
         .map_err(|error| error::client(&error))?;
     member.subscribe(&[&of.topic]).map_err(|error| error::client(&error))?;
+    let member = Arc::new(member);
     let (answer, answered) = oneshot::channel();
-    let term = Term { member, of, group, session, lost };
-    std::thread::Builder::new()
-        .name("cdc-kafka-lease".into())
-        .spawn(move || term.run(answer))
-        .map_err(|_| {
-            error::answer("start a thread", Code::Fail).with_remedy("raise the limit of threads")
-        })?;
+    let renewal = Renewal { member: Arc::downgrade(&member), of };
+    let renewing = spawn("cdc-kafka-renew", move || renewal.run())?;
+    let term = Term { member, renewing, group, session, lost };
+    spawn("cdc-kafka-lease", move || term.run(answer))?;
     answered.await.unwrap_or_else(|_| Err(error::answer("wait for a lease", Code::Fail)))
 }
 
-struct Term {
-    member: BaseConsumer<Candidate>,
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<Thread> {
+    let thread = std::thread::Builder::new().name(name.into()).spawn(run).map_err(|_| {
+        error::answer("start a thread", Code::Fail).with_remedy("raise the limit of threads")
+    })?;
+    Ok(thread.thread().clone())
+}
+
+/// Shows the coordinator that the holder lives. A commit may wait for long, so it has its own thread.
+struct Renewal {
+    member: Weak<BaseConsumer<Candidate>>,
     of: TopicPartition,
+}
+
+impl Renewal {
+    fn run(self) {
+        // Nothing holds the member between two commits, so that it leaves its group at once.
+        while let Some(member) = self.member.upgrade() {
+            if member.context().told().assigned {
+                let sent = Instant::now();
+                match self.commit(&member) {
+                    Ok(()) => member.context().told().confirmed = Some(sent),
+                    Err(error) => tracing::debug!(%error, "a lease was not renewed"),
+                }
+            }
+            drop(member);
+            std::thread::park_timeout(RENEWAL);
+        }
+    }
+
+    fn commit(&self, member: &BaseConsumer<Candidate>) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.of.topic, number(&self.of), rdkafka::Offset::Offset(0))?;
+        member.commit(&list, CommitMode::Sync)
+    }
+}
+
+struct Term {
+    member: Arc<BaseConsumer<Candidate>>,
+    renewing: Thread,
     group: String,
     session: Duration,
     lost: CancellationToken,
@@ -236,27 +260,14 @@ impl Term {
         }
     }
 
-    /// Lets the library tell what it has to, and shows the coordinator that this process lives.
+    /// Lets the library tell what it has to.
     fn serve(&self) -> Option<KafkaError> {
         let heard = self.member.poll(TICK).and_then(std::result::Result::err);
-        let mut told = self.member.context().told();
-        let due = told.sent.is_none()
-            && told.confirmed.is_none_or(|confirmed| confirmed.elapsed() >= RENEWAL);
-        if told.assigned && due {
-            told.sent = Some(Instant::now());
-            drop(told);
-            if let Err(error) = self.renew() {
-                self.member.context().told().sent = None;
-                tracing::debug!(%error, "a lease was not renewed");
-            }
+        let told = self.member.context().told();
+        if told.assigned && told.confirmed.is_none() {
+            self.renewing.unpark();
         }
         heard
-    }
-
-    fn renew(&self) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.of.topic, number(&self.of), rdkafka::Offset::Offset(0))?;
-        self.member.commit(&list, CommitMode::Async)
     }
 
     /// Has the coordinator heard so lately that it cannot have given the lease away?

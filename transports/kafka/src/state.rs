@@ -7,7 +7,9 @@
 //! ```
 //!
 //! Every process reads the topic from its start and keeps what it says in memory. A write is done when the
-//! process has read it back: then it knows what others had written before it. No key is written twice,
+//! process has read it back: then it knows what others had written before it. Between its own writes a
+//! process may be a moment behind the others; whoever has begun an epoch knows all that was saved under
+//! the ones before. No key is written twice,
 //! so a late record of a process that was thought dead replaces nothing, and compaction removes only what
 //! was taken back.
 

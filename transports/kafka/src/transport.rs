@@ -334,3 +334,21 @@ impl Transport for KafkaTransport {
         self.appender.condition()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipeline_does_not_read_its_own_state() {
+        let config = Config { group_id: "shop".to_owned(), ..Config::default() };
+        let scope = |prefix: &str| Scope {
+            prefix: prefix.to_owned(),
+            pipeline: "orders".to_owned(),
+            ..Scope::default()
+        };
+        stay_apart(&config, &scope("cdc")).unwrap();
+        let refused = stay_apart(&config, &scope("shop")).unwrap_err();
+        assert!(refused.context.contains("shop.orders.state"), "{refused}");
+    }
+}

@@ -144,6 +144,23 @@ async fn a_process_that_stood_still_finds_its_lease_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn brokers_that_refuse_short_sessions_give_leases_too() {
+    let settings = vec![("group.min.session.timeout.ms", "9000")];
+    let options = KafkaOptions { settings, ..KafkaOptions::default() };
+    let Some(kafka) = Kafka::start_or_skip("transport-kafka", &options).unwrap() else { return };
+    let long = Config { session_timeout_ms: 10_000, ..config(&kafka) };
+    let log = candidate(long, "pipeline").await;
+    let lease = lead(&log).await;
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert!(!lease.lost.is_cancelled());
+    let short = Config { session_timeout_ms: 7_000, ..config(&kafka) };
+    let log = candidate(short, "pipeline").await;
+    let error = soon(log.lead("capture")).await.unwrap_err();
+    assert_eq!(error.code, "CDC-2101", "{error}");
+    assert!(error.context.contains("group.min.session.timeout.ms"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_holder_without_a_coordinator_gives_up_before_the_coordinator_does() {
     let options = KafkaOptions::default();
     let Some(kafka) = Kafka::start_or_skip("transport-kafka", &options).unwrap() else { return };

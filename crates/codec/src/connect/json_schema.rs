@@ -10,6 +10,10 @@
 //! | name, doc | `title`, `description` |
 //! | version, parameters | `connect.version`, `connect.parameters` |
 
+mod foreign;
+
+pub use foreign::Reader;
+
 use super::distinct::distinct;
 use super::{JsonWriter, Kind, Literal, Schema, Unsayable, frame};
 use crate::json;

@@ -87,7 +87,7 @@ fn read_kind(json: &Json, depth: usize) -> Result<Kind, UnreadableSchema> {
 }
 
 /// A default of another form than its type's is none.
-fn literal(kind: &Kind, json: &Json) -> Option<Literal> {
+pub(super) fn literal(kind: &Kind, json: &Json) -> Option<Literal> {
     match kind {
         Kind::Boolean => json.as_bool().map(Literal::Boolean),
         Kind::Int8 | Kind::Int16 | Kind::Int32 | Kind::Int64 => json.as_i64().map(Literal::Integer),

@@ -1,8 +1,9 @@
 //! Envelopes as CloudEvents 1.0, structured, in JSON.
 
-use super::encoding::{self, Tell};
+use super::encoding;
 use super::envelope::{Envelopes, Image, Part, Telling, images, operation_code};
 use super::plan::Plan;
+use super::tell::Tell;
 use super::{schemas, source, temporal};
 use crate::connect::{self, JsonWriter, Label, Schema, Writer, label};
 use cdc_core::{Change, Result, TableSchema, Timestamp};

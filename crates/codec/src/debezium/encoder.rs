@@ -3,7 +3,7 @@
 use super::encoding;
 use super::envelope::{Envelopes, Part, Telling};
 use super::options::{Options, Unlogged};
-use super::records::{KeyOf, ValueOf};
+use super::tell::{KeyOf, ValueOf};
 use cdc_core::{Change, Operation, Result};
 use std::time::SystemTime;
 

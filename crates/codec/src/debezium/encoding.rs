@@ -1,7 +1,8 @@
 //! In which format keys and values are written.
 
 use super::options::Options;
-use crate::connect::{JsonWriter, NameAdjustment, Schema, Unsayable, Writer};
+use super::tell::Tell;
+use crate::connect::{JsonWriter, NameAdjustment, Schema, Unsayable};
 use crate::connect::{avro, json_schema, protobuf};
 use cdc_core::Result;
 use cdc_core::registry::{RegisteredSchema, SchemaKind};
@@ -84,9 +85,13 @@ impl Options {
     }
 }
 
-/// Something that can be told to the writer of any format.
-pub(super) trait Tell {
-    fn tell<W: Writer>(self, out: &mut W) -> Result<()>;
+impl Options {
+    /// Can records that are written so be read back into changes? Rows alone do not say what happened to
+    /// them, so no sink of a pipeline can be behind such a topic.
+    #[must_use]
+    pub fn can_be_read_back(&self) -> bool {
+        self.unwrap.is_none()
+    }
 }
 
 /// What writes keys or values of one schema.

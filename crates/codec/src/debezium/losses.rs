@@ -99,7 +99,7 @@ fn of_form(
             "set format.decimal_handling_mode: precise",
         )),
         Form::UInt64 if typed => {
-            out.push((Degree::Refused, "numbers of 64 bits", "set format.value: json"))
+            out.push((Degree::Refused, "numbers of 64 bits", "set format.value: json"));
         }
         Form::Time(Unit::Connect) | Form::Timestamp(Unit::Connect) if digits > 3 => {
             out.push((Degree::Approximation, "digits finer than milliseconds", TIMES));

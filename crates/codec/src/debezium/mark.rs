@@ -154,7 +154,8 @@ pub(super) fn of_rows(
     add(name, [columns(before, unlogged), columns(after, unchanged)], out);
     if nulls {
         let null = |index: usize, value: &Value| {
-            *value == Value::Null
+            let told = if *value == Value::Unchanged { kept(change, index) } else { Some(value) };
+            told == Some(&Value::Null)
                 && plan.columns.get(index).is_some_and(|column| column.form.is_repeated())
         };
         add(NULL, [columns(before, null), columns(after, null)], out);

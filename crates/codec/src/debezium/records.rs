@@ -1,16 +1,17 @@
 //! The records of one change, as a topic gets them.
 
 use super::cloud_event;
-use super::encoding::{self, Encoding, Side, Tell};
+use super::encoding::{self, Encoding, Side};
 use super::envelope::{Envelopes, Part, Telling, Times, since_1970};
+use super::headers::{context, header_value, printed};
 use super::learnt::{Learnt, Notices, Planned};
 use super::mark::{self, Mark};
 use super::notice::Notice;
 use super::options::{HeaderForm, Options};
 use super::plan::Plan;
+use super::tell::{KeyOf, ValueOf};
 use super::transactions::Transactions;
 use super::unwrap::Unwrapping;
-use crate::connect::{self, JsonWriter, Kind, Schema, Writer};
 use bytes::Bytes;
 use cdc_core::{
     Change, Error, Header, Operation, Origin, Result, Retry, SchemaId, TableSchema, naming,
@@ -386,40 +387,6 @@ fn not_registered(what: &str) -> Error {
         .with_remedy("this is a fault of cdc itself: please report it with the log around it")
 }
 
-/// The key of a part of a change.
-pub(super) struct KeyOf<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) change: &'a Change,
-    pub(super) part: Part,
-}
-
-impl Tell for KeyOf<'_> {
-    fn tell<W: Writer>(self, out: &mut W) -> Result<()> {
-        super::envelope::write_key(out, self.plan, self.change, self.part)
-    }
-}
-
-/// The value of a part of a change.
-pub(super) struct ValueOf<'a> {
-    pub(super) envelopes: &'a Envelopes,
-    pub(super) plan: &'a Plan,
-    pub(super) change: &'a Change,
-    pub(super) telling: Telling<'a>,
-}
-
-impl Tell for ValueOf<'_> {
-    fn tell<W: Writer>(self, out: &mut W) -> Result<()> {
-        self.envelopes.write_planned(self.plan, self.change, self.telling, out)
-    }
-}
-
-impl Tell for &Notice {
-    fn tell<W: Writer>(self, out: &mut W) -> Result<()> {
-        self.write(out);
-        Ok(())
-    }
-}
-
 /// Does the change give the row another key?
 fn moves(change: &Change) -> bool {
     let (Operation::Update, Some(before), Some(after)) =
@@ -434,58 +401,4 @@ fn moves(change: &Change) -> bool {
         };
         logged(before) && logged(after) && before != after
     })
-}
-
-/// The headers that each record of a table has.
-fn context(topic_prefix: &str, options: &Options) -> Vec<Header> {
-    if !options.context_headers {
-        return Vec::new();
-    }
-    let run = options.run_id.as_str();
-    [
-        ("connectorLogicalName", topic_prefix),
-        ("taskId", "0"),
-        ("connectorName", "postgresql"),
-        ("runId", run),
-    ]
-    .into_iter()
-    .map(|(name, text)| Header {
-        name: format!("__debezium.context.{name}").into(),
-        value: header_value(options, || Schema::new(Kind::String), |out| out.string(text)),
-    })
-    .collect()
-}
-
-/// A header's value in the form that was chosen.
-fn header_value(
-    options: &Options,
-    schema: impl FnOnce() -> Schema,
-    write: impl FnOnce(&mut JsonWriter<'_>),
-) -> Bytes {
-    let mut value = Vec::new();
-    match options.headers {
-        HeaderForm::Simple => {
-            write(&mut JsonWriter::new(&mut value, false));
-            // Text stands by itself, without quotes.
-            serde_json::from_slice::<String>(&value).map_or(value.into(), Bytes::from)
-        }
-        HeaderForm::Json => {
-            if !options.schemas {
-                write(&mut JsonWriter::new(&mut value, true));
-                return value.into();
-            }
-            value.extend_from_slice(encoding::WITH_SCHEMA);
-            connect::print(&schema(), &mut value);
-            value.extend_from_slice(b",\"payload\":");
-            write(&mut JsonWriter::new(&mut value, true));
-            value.push(b'}');
-            value.into()
-        }
-    }
-}
-
-fn printed(schema: &Schema) -> Vec<u8> {
-    let mut text = Vec::new();
-    connect::print(schema, &mut text);
-    text
 }

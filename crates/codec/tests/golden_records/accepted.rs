@@ -157,21 +157,21 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
         },
     },
     Accepted {
+        name: "the nearest double",
+        covers: |scene, _, d| match (d.ours.as_f64(), d.theirs.as_f64()) {
+            (Some(ours), Some(theirs)) => {
+                scene == "double" && ours.to_bits().abs_diff(theirs.to_bits()) == 1
+            }
+            _ => false,
+        },
+    },
+    Accepted {
         name: "deletes of unwrapped rows",
         covers: |scene, _, d| {
             scene == "unwrap"
                 && d.path == ".value"
                 && d.ours.is_null()
                 && d.theirs["payload"].is_null()
-        },
-    },
-    Accepted {
-        name: "decimals as doubles, last digit",
-        covers: |scene, _, d| {
-            let (Some(ours), Some(theirs)) = (d.ours.as_f64(), d.theirs.as_f64()) else {
-                return false;
-            };
-            scene == "double" && (theirs == ours.next_up() || theirs == ours.next_down())
         },
     },
 ];

@@ -15,6 +15,7 @@
     reason = "tests"
 )]
 
+mod avro; // records in Avro as the format of the log
 mod history; // what happens in the simulated database, and the source that tells of it
 mod ledger; // the simulated destinations, and what they may hold
 mod planted; // bugs of the parts around the engine, each of which must be caught

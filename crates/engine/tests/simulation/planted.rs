@@ -25,6 +25,7 @@ fn plan() -> Plan {
         sinks: vec![Manner::replica(), Manner::events()],
         overlap_percent: 0,
         wrap: None,
+        avro: false,
     }
 }
 

@@ -26,6 +26,7 @@ fn total() -> Plan {
         sinks: vec![Manner::replica(), Manner::events(), Manner::webhook()],
         overlap_percent: 0,
         wrap: None,
+        avro: false,
     }
 }
 
@@ -80,6 +81,13 @@ fn processes_that_share_a_pipeline_end_when_all_of_it_is_delivered() {
             world.verify();
         });
     }
+}
+
+#[test]
+fn records_in_avro_bring_every_change_to_every_sink() {
+    let shape = Shape { total_order: false, ..SHAPE };
+    let plan = Plan { partitions: 3, shape, avro: true, ..total() };
+    for_seeds("Avro", |seed| simulate(seed, &plan));
 }
 
 #[test]

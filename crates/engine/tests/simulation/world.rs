@@ -1,14 +1,18 @@
 //! One simulated world: a database, a log, state, destinations, and processes that come and go.
 
+use crate::avro;
 use crate::{
     history::{History, ScriptedConnector, Shape},
     ledger::{Held, Ledger, LedgerConnector, Manner, Tables},
 };
-use cdc_core::{Change, Result, Transport, clock::Clock, retry::RetryPolicy, sink::Delivery};
+use cdc_core::{
+    Change, Result, Transport, clock::Clock, format::Format, retry::RetryPolicy, sink::Delivery,
+    transport::Ordering,
+};
 use cdc_engine::{OnRejected, PipelineSpec, PipelineStatus, RowFormat, SinkSpec, Until};
 use cdc_testkit::{
     faults::{Dice, FaultyStores, FaultyTransport},
-    memory::{MemoryLog, MemoryStores, MemoryTransport},
+    memory::{MemoryLog, MemoryRegistry, MemoryStores, MemoryTransport},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use std::{
@@ -35,6 +39,8 @@ pub(crate) struct Plan {
     /// Of a hundred starts, how many happen while the process before still runs.
     pub(crate) overlap_percent: u64,
     pub(crate) wrap: Option<Wrap>,
+    /// Are records Debezium's in Avro, in place of our own rows?
+    pub(crate) avro: bool,
 }
 
 /// More starts than this mean that nothing moves any more.
@@ -63,6 +69,7 @@ pub(crate) struct World {
     pub(crate) history: Arc<History>,
     log: Arc<MemoryLog>,
     pub(crate) stores: Arc<MemoryStores>,
+    registry: Arc<MemoryRegistry>,
     pub(crate) ledgers: Vec<Arc<Ledger>>,
     starts: u32,
 }
@@ -75,7 +82,15 @@ impl World {
         let history = History::generate(plan.shape, &dice);
         let ledgers = plan.sinks.iter().cloned().map(Ledger::new).collect();
         let log = MemoryLog::new(u128::from(seed) + 1, plan.partitions);
-        Self { dice, plan, history, log, stores: MemoryStores::new(), ledgers, starts: 0 }
+        let (stores, registry) = (MemoryStores::new(), MemoryRegistry::new());
+        Self { dice, plan, history, log, stores, registry, ledgers, starts: 0 }
+    }
+
+    fn format(&self, ordering: Ordering) -> Arc<dyn Format> {
+        if self.plan.avro {
+            return avro::format(&self.registry, &self.stores);
+        }
+        Arc::new(RowFormat::new(self.stores.clone(), "cdc", ordering))
     }
 
     fn start(&mut self, until: Until, cancel: &CancellationToken) -> Process {
@@ -103,7 +118,7 @@ impl World {
             sinks: sinks.collect(),
             transport: Arc::new(FaultyTransport::new(transport, dice.clone())),
             checkpoints: Arc::new(FaultyStores::new(self.stores.clone(), dice.clone())),
-            format: Arc::new(RowFormat::new(self.stores.clone(), "cdc", ordering)),
+            format: self.format(ordering),
             schemas: self.stores.clone(),
             dead_letters: self.stores.clone(),
             clock: Arc::new(SimulatedClock),

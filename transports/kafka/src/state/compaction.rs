@@ -24,7 +24,8 @@ type Stored = (Offset, Bytes, Option<Bytes>);
 #[derive(Clone, Debug)]
 enum Step {
     Read(usize),
-    Begin,
+    /// It dies after it has taken back so many records, if it gets that far.
+    Begin(usize),
     SaveCapture,
     SaveConsumer(u8),
     Register(u8),
@@ -38,7 +39,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
     let step = prop_oneof![
         6 => (1..8_usize).prop_map(Step::Read),
-        2 => Just(Step::Begin),
+        2 => prop_oneof![0..4_usize, Just(usize::MAX)].prop_map(Step::Begin),
         3 => Just(Step::SaveCapture),
         2 => (0..2_u8).prop_map(Step::SaveConsumer),
         2 => (0..6_u8).prop_map(Step::Register),
@@ -56,7 +57,7 @@ struct Process {
     read: usize,
     epoch: u64,
     /// An epoch that it has proposed: when it is read back, and which records it then takes back.
-    proposed: Option<(u64, super::key::Write)>,
+    proposed: Option<(u64, super::key::Write, usize)>,
     late: Vec<Entry>,
 }
 
@@ -81,7 +82,7 @@ impl World {
         for (at, key, value) in self.log.iter().skip(process.read).take(records) {
             let read = process.view.apply(*at, key, value.as_ref());
             process.read += 1;
-            if let Some((epoch, write)) = process.proposed
+            if let Some((epoch, write, dies_after)) = process.proposed
                 && let Some((read, verdict)) = read
                 && read == write
             {
@@ -89,6 +90,7 @@ impl World {
                 if verdict == Verdict::Counts {
                     process.epoch = epoch;
                     tidy = process.view.outdated(epoch);
+                    tidy.truncate(dies_after);
                 }
             }
         }
@@ -103,9 +105,9 @@ impl World {
         let ids = || view.letters.after(None, 0).collect::<Vec<u64>>();
         let entries = match step {
             Step::Read(records) => return self.read(who, records),
-            Step::Begin => {
+            Step::Begin(dies_after) => {
                 let (epoch, entry) = propose(view, 0).unwrap();
-                process.proposed = Some((epoch, entry.key.write));
+                process.proposed = Some((epoch, entry.key.write, dies_after));
                 vec![entry]
             }
             Step::SaveCapture => {
@@ -138,7 +140,7 @@ impl World {
             Step::Late => std::mem::take(&mut process.late),
         };
         // Every fifth write of a process is under way for longer than anybody thinks.
-        if clock % 5 == 0 && process.late.is_empty() {
+        if clock.is_multiple_of(5) && process.late.is_empty() {
             process.late = entries;
         } else {
             self.append(entries);
@@ -264,5 +266,38 @@ proptest! {
             prop_assert!(view.newest_epoch() >= newest);
             newest = view.newest_epoch();
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_record_of_another_program_is_too_strange(
+        records in prop::collection::vec((
+            prop_oneof![
+                "(epoch|capture|consumer|schema|letter|retry)(/[0-9]{1,2}){0,2}/[0-9a-f]{32}(/[a-z]{1,3})?",
+                ".{0,20}",
+            ],
+            prop::option::of(prop_oneof![
+                any::<Vec<u8>>(),
+                (0..3_u64).prop_map(|epoch| format!("{{\"epoch\":{epoch}}}\n").into_bytes()),
+                Just(b"{\"position\":\"1:1\"}\nresume".to_vec()),
+                Just(b"{\"retries\":1,\"retry_requested\":true,\"error_code\":\"\",\"error\":\"\"}\n".to_vec()),
+            ]),
+        ), 0..40),
+    ) {
+        let mut view = View::default();
+        let mut last = BTreeMap::new();
+        for (at, (key, value)) in records.into_iter().enumerate() {
+            let (key, value) = (Bytes::from(key), value.map(Bytes::from));
+            view.apply(Offset(at as u64), &key, value.as_ref());
+            last.insert(key, value.is_some());
+        }
+        // What cannot be read is told until it is taken back.
+        for (at, (key, there)) in last.into_iter().enumerate() {
+            if there {
+                view.apply(Offset(1_000 + at as u64), &key, None);
+            }
+        }
+        prop_assert_eq!(view.unreadable(), None);
     }
 }

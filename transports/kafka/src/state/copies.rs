@@ -88,7 +88,7 @@ impl Copies {
             let topic = self.to.topic(&letter.info.topic);
             sender.topics.ensure(&TopicPlan::of_changes(&topic, &self.factory.config)).await?;
             let partitions = sender.topics.known(&topic).unwrap_or(1);
-            let copy = copy(&mut encoder, letter);
+            let copy = copy(&mut encoder, letter, self.factory.config.max_record_bytes);
             let partition = murmur2::partition(copy.key.as_deref().unwrap_or_default(), partitions);
             let to = TopicPartition::new(topic, partition);
             receipts.push((to.clone(), sender.appender.append(&to, vec![copy]).await?));
@@ -112,18 +112,23 @@ impl Copies {
 }
 
 /// The record: key and value as Debezium's, in JSON without schemas. A change that has no such form is
-/// sent as the pipeline keeps it.
-fn copy(encoder: &mut Encoder, letter: &DeadLetter) -> Outgoing {
+/// sent as the pipeline keeps it, and one that is too large without its value: the letter itself is kept
+/// whole.
+fn copy(encoder: &mut Encoder, letter: &DeadLetter, bytes_max: u32) -> Outgoing {
     let told = row::decode_letter(&letter.payload, letter.info.position)
         .ok()
         .and_then(|change| told(encoder, &change, parked_at(&letter.info)));
     let (key, value) = told.unwrap_or_else(|| (None, letter.payload.clone()));
-    Outgoing {
+    let mut copy = Outgoing {
         key,
         value: Some(value),
         headers: headers(&letter.info),
         position: letter.info.position,
+    };
+    if copy.bytes() > bytes_max as usize {
+        copy.value = None;
     }
+    copy
 }
 
 fn told(encoder: &mut Encoder, change: &Change, at: SystemTime) -> Option<(Option<Bytes>, Bytes)> {
@@ -162,6 +167,15 @@ fn headers(info: &DeadLetterInfo) -> Vec<(Arc<str>, Bytes)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_that_is_too_large_goes_without_its_value() {
+        let letter = cdc_testkit::conformance::store::letter("s", 1);
+        let mut encoder = Encoder::new("shop");
+        assert_eq!(copy(&mut encoder, &letter, 1 << 20).value, Some(letter.payload.clone()));
+        let large = copy(&mut encoder, &letter, 300);
+        assert_eq!((large.value, large.headers.len()), (None, 8));
+    }
 
     #[test]
     fn names_stay_within_what_kafka_takes() {

@@ -6,7 +6,7 @@ use crate::error;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cdc_codec::{
-    connect::{avro, unframe},
+    connect::{avro, json_schema, unframe},
     debezium::{self, Decoded as Foreign, Mark, Payload, SCHEMA_HEADER, TableReader},
 };
 use cdc_core::{
@@ -48,7 +48,8 @@ struct Own {
 enum Registered {
     Avro(Arc<avro::Reader>),
     Protobuf,
-    Json,
+    /// Without a reader where the schema is none of Connect's.
+    Json(Option<Arc<json_schema::Reader>>),
 }
 
 #[derive(Clone)]
@@ -102,7 +103,9 @@ impl DebeziumDecoder {
         let registered = match schema.kind {
             SchemaKind::Avro => Registered::Avro(Arc::new(avro::Reader::new(&schema.text)?)),
             SchemaKind::Protobuf => Registered::Protobuf,
-            SchemaKind::Json => Registered::Json,
+            SchemaKind::Json => {
+                Registered::Json(json_schema::Reader::new(&schema.text).ok().map(Arc::new))
+            }
         };
         if self.registered.len() >= SCHEMAS_MAX {
             self.registered.clear();
@@ -116,7 +119,7 @@ impl DebeziumDecoder {
         let framed = self.framed(&record.payload).await?;
         let payload = match &framed {
             None => Payload::Json(&record.payload),
-            Some((Registered::Json, json)) => Payload::Json(json),
+            Some((Registered::Json(_), json)) => Payload::Json(json),
             Some((Registered::Avro(reader), avro)) => Payload::Avro(reader, avro),
             Some((Registered::Protobuf, protobuf)) => Payload::Protobuf(protobuf),
         };
@@ -131,7 +134,12 @@ impl DebeziumDecoder {
         }
         Ok(Some(match self.framed(bytes).await? {
             None => bytes.clone(),
-            Some((Registered::Json, json)) => bytes.slice_ref(json),
+            Some((Registered::Json(None), json)) => bytes.slice_ref(json),
+            Some((Registered::Json(Some(reader)), record)) => {
+                let mut json = Vec::new();
+                reader.json(record, &mut json);
+                json.into()
+            }
             Some((Registered::Avro(reader), record)) => {
                 let mut json = Vec::new();
                 reader.json(record, &mut json)?;

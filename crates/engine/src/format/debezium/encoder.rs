@@ -3,7 +3,9 @@
 use super::{DebeziumSpec, SCHEMAS_MAX, part_of};
 use crate::error;
 use async_trait::async_trait;
-use cdc_codec::debezium::{Notices, Planned, Record as Made, Records, Registration};
+use cdc_codec::debezium::{
+    Degree, Notices, Planned, Record as Made, Records, Registration, losses,
+};
 use cdc_core::{
     Change, Position, Record, Result, SchemaId, TableSchema,
     format::{Draft, Encoder},
@@ -38,8 +40,7 @@ impl DebeziumEncoder {
 
     /// The numbers of what was planned, in its order.
     async fn register(&self, planned: &[Planned]) -> Result<Vec<Vec<u32>>> {
-        let all: Vec<&Registration> =
-            planned.iter().flat_map(|planned| planned.registrations()).collect();
+        let all: Vec<&Registration> = planned.iter().flat_map(Planned::registrations).collect();
         if all.is_empty() {
             return Ok(planned.iter().map(|_| Vec::new()).collect());
         }
@@ -57,6 +58,17 @@ impl DebeziumEncoder {
             numbers.by_ref().take(count).collect()
         };
         Ok(planned.iter().map(of_each).collect())
+    }
+
+    /// Says which columns will not arrive as they were.
+    fn warn_of_losses(&self, schemas: &[&Arc<TableSchema>]) {
+        let DebeziumSpec { options, value, .. } = &*self.spec;
+        for schema in schemas {
+            let lost = losses(schema, options, *value).into_iter();
+            for loss in lost.filter(|loss| loss.degree == Degree::Approximation) {
+                tracing::warn!(table = %schema.table, "column {}.{loss}", schema.table);
+            }
+        }
     }
 
     /// Moves what was made into the records of a log.
@@ -90,6 +102,7 @@ impl Encoder for DebeziumEncoder {
             self.records.forget();
             self.learnt = 0;
         }
+        self.warn_of_losses(schemas);
         self.learnt += schemas.len();
         self.knows_transactions = true;
         for ((planned, numbers), id) in planned.into_iter().zip(&numbers).zip(ids) {

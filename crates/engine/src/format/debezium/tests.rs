@@ -92,8 +92,8 @@ impl World {
             options,
             key,
             value,
-            registry: Some(self.registry.clone()),
-            schemas: self.stores.clone(),
+            registry: Some(Arc::<MemoryRegistry>::clone(&self.registry)),
+            schemas: Arc::<MemoryStores>::clone(&self.stores),
             clock: Arc::new(SystemClock),
         })
     }
@@ -204,6 +204,7 @@ async fn records_of_other_producers_have_numbers_of_their_own() {
         (Encoding::JsonWithSchemas, Encoding::JsonWithSchemas),
         (Encoding::Json, Encoding::Json),
         (Encoding::Avro, Encoding::Avro),
+        (Encoding::JsonSchema, Encoding::JsonSchema),
     ] {
         let format = world.format(Options::default(), key, value);
         let inserted = change(&table(), Operation::Insert, None, row(1, Value::text("a")), 1);
@@ -214,6 +215,9 @@ async fn records_of_other_producers_have_numbers_of_their_own() {
         assert!(decoded.schema > SchemaId(FIRST_FOREIGN), "{value}");
         assert_eq!(decoded.change.schema.key, [0]);
         assert_eq!(decoded.change.after.unwrap().first(), Some(&Value::Int(1)));
+        let exact = value != Encoding::Json;
+        let at = decoded.change.schema.columns.get(3).map(|column| column.data_type.clone());
+        assert_eq!(at == Some(DataType::Timestamp { precision: None }), exact, "{value}");
     }
 }
 
