@@ -54,8 +54,8 @@ async fn look(config: &Config, scope: &Scope, expected: &[String]) -> Result<Vec
     let absent: Vec<TopicPlan> =
         own.into_iter().chain(changes).filter(|plan| !topics.contains_key(&plan.name)).collect();
     findings.extend(missing(config, &absent));
-    if let Some(topic) = absent.first().filter(|_| !config.auth_mechanism.takes_tokens()) {
-        findings.extend(may_create(&factory, &appender, topic).await?);
+    if let Some(plan) = absent.first().filter(|_| !config.auth_mechanism.takes_tokens()) {
+        findings.extend(may_create(&factory, &appender, plan).await?);
     }
     if !config.auth_mechanism.takes_tokens() && !ours.is_empty() {
         let names: Vec<&str> = ours.keys().take(TOPICS_MAX).map(|topic| topic.as_str()).collect();
@@ -144,14 +144,13 @@ fn missing(config: &Config, absent: &[TopicPlan]) -> Vec<Finding> {
 async fn may_create(
     factory: &Factory,
     appender: &Arc<Appender>,
-    topic: &str,
+    plan: &TopicPlan,
 ) -> Result<Option<Finding>> {
     let admin: AdminClient<Context> =
         AdminClient::from_config_and_context(&factory.settings(), factory.context())
             .map_err(|error| error::client(&error))?;
     let timeout = factory.config.request_timeout();
     let options = AdminOptions::new().request_timeout(Some(timeout)).validate_only(true);
-    let plan = TopicPlan::of_changes(topic, &factory.config);
     let asked = admin.create_topics([&plan.request()], &options).await;
     let asked = asked.map_err(|error| {
         error::request("ask whether topics can be created", &error, &appender.heard)
@@ -161,7 +160,7 @@ async fn may_create(
     let refused = asked.into_iter().find_map(std::result::Result::err);
     Ok(refused.map(|(_, code)| {
         Finding::error(
-            format!("the topic {topic} cannot be created: {code}"),
+            format!("the topic {} cannot be created: {code}", plan.name),
             format!(
                 "grant Create on the cluster or on topics with kafka-acls.sh, or create it by hand:\n{}",
                 plan.command(&factory.config.bootstrap_servers)
