@@ -45,9 +45,6 @@ mod parts;
 // Slots, publications and what happens to them.
 mod provision;
 
-// Debezium and us in the same Kafka.
-mod beside;
-
 // Mistakes that a new user makes, and what he is told.
 mod refuse;
 // What hurts users elsewhere.

@@ -1,13 +1,29 @@
 //! Debezium and `cdc` beside each other: one PostgreSQL, one workload, one Kafka, and the records of
-//! both compared field by field.
+//! both compared field by field; and other programs' consumers of these topics.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "tests, in real time and with the environment of their runner"
+)]
 
 mod accepted;
+mod consumers;
 mod contender;
 mod form;
+mod ours;
 mod topics;
 mod workload;
 mod world;
 
+// The binary as a process.
+#[path = "../tests/process.rs"]
+#[allow(dead_code, reason = "the other suites do more with it")]
+mod process;
 // One list of what may differ, for the golden files and for this suite.
 #[path = "../../crates/codec/tests/golden_records/compare.rs"]
 mod compare;
@@ -21,9 +37,11 @@ use cdc_codec::connect::avro::Reader;
 use cdc_codec::connect::unframe;
 use cdc_codec::debezium::{Decoded, Decoder, Options};
 use cdc_core::{Operation, Position};
+use cdc_testkit::services::Apicurio;
 use serde_json::Value;
 
 use self::compare::compare;
+use self::consumers::Language;
 use self::contender::{Contender, Written};
 use self::world::{Topics, World};
 
@@ -102,7 +120,7 @@ async fn decoded(world: &World, contender: &Contender) -> BTreeMap<String, Vec<D
                     as_json(&registry, record.key.as_deref()).await,
                     as_json(&registry, record.value.as_deref()).await,
                 ),
-                Written::Json | Written::Plain => (record.key.clone(), record.value.clone()),
+                _ => (record.key.clone(), record.value.clone()),
             };
             let at = Position::new(1, ordinal as u64);
             let decoded = decoder.decode(key.as_deref(), value.as_deref(), at);
@@ -147,15 +165,19 @@ async fn check_rows(world: &World, topics: &BTreeMap<String, Vec<Decoded>>, tabl
     assert_eq!(rows.len() as i64, count, "{table}");
 }
 
-const ONE: Contender = Contender::new("beside_one", Written::Json, 1);
-const OTHER: Contender = Contender::new("beside_other", Written::Json, 1);
-const PLAIN: Contender = Contender::new("beside_plain", Written::Plain, 3);
-const AVRO: Contender = Contender::new("beside_avro", Written::Avro, 1);
+const ONE: Contender = Contender::new("debezium_json", Written::Json, 1);
+const OTHER: Contender = Contender::new("debezium_again", Written::Json, 1);
+const DEBEZIUM_PLAIN: Contender = Contender::new("debezium_plain", Written::Plain, 3);
+const DEBEZIUM_AVRO: Contender = Contender::new("debezium_avro", Written::Avro, 1);
+const OUR_JSON: Contender = Contender::new("cdc_json", Written::Json, 1);
+const OUR_PLAIN: Contender = Contender::new("cdc_plain", Written::Plain, 3);
+const OUR_AVRO: Contender = Contender::new("cdc_avro", Written::Avro, 1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_debezium_writes_twice_is_the_same_and_our_decoder_reads_it() {
     let Some(mut world) = World::start("Debezium beside itself").await.unwrap() else { return };
-    let all = [&ONE, &OTHER, &PLAIN, &AVRO];
+    workload::fill(&world.client).await.unwrap();
+    let all = [&ONE, &OTHER, &DEBEZIUM_AVRO];
     for contender in all {
         world.start_debezium(contender).await.unwrap();
     }
@@ -164,10 +186,93 @@ async fn what_debezium_writes_twice_is_the_same_and_our_decoder_reads_it() {
     assert!(one.len() > 15, "{:?}", one.keys());
     let (found, _) = differences(&one, &other, true);
     assert_none(&found);
-    let (json, avro) = (decoded(&world, &ONE).await, decoded(&world, &AVRO).await);
+    let (json, avro) = (decoded(&world, &ONE).await, decoded(&world, &DEBEZIUM_AVRO).await);
     for topics in [&json, &avro] {
         for table in ["types", "arrays", "whole", "evolving", "changing", "finish"] {
             check_rows(&world, topics, &format!("public.{table}")).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_topics_are_those_of_debezium_but_for_the_accepted_differences() {
+    let Some(mut world) = World::start("Debezium beside cdc").await.unwrap() else { return };
+    workload::fill(&world.client).await.unwrap();
+    let registry = world.registry.clone();
+    let pairs = [(&OUR_JSON, &ONE), (&OUR_PLAIN, &DEBEZIUM_PLAIN), (&OUR_AVRO, &DEBEZIUM_AVRO)];
+    for (ours, theirs) in pairs {
+        world.start_debezium(theirs).await.unwrap();
+        world.start_ours(ours, &registry).await.unwrap();
+    }
+    let all: Vec<&Contender> = pairs.iter().flat_map(|(ours, theirs)| [*ours, *theirs]).collect();
+    world.work(&all).await.unwrap();
+    let mut found = Vec::new();
+    for (ours, theirs) in pairs {
+        let (one, other) = (world.told(ours).await.unwrap(), world.told(theirs).await.unwrap());
+        let (different, _) = differences(&one, &other, false);
+        found.extend(different.into_iter().map(|line| format!("{} {line}", ours.prefix)));
+    }
+    let versions = (world.versions(&OUR_AVRO).await, world.versions(&DEBEZIUM_AVRO).await);
+    let (ours, theirs) = (versions.0.unwrap(), versions.1.unwrap());
+    for subject in ours.keys().chain(theirs.keys()).collect::<BTreeSet<_>>() {
+        let (ours, theirs) = (ours.get(subject), theirs.get(subject));
+        if ours != theirs {
+            found.push(format!("versions of {subject}: {ours:?} beside {theirs:?}"));
+        }
+    }
+    assert_none(&found);
+}
+
+/// A topic with the rows that consumers of others look for.
+async fn consumed(world: &mut World, contenders: &[&Contender]) {
+    world.mark(contenders).await.unwrap();
+    for statement in consumers::CHANGES {
+        world.client.batch_execute(statement).await.unwrap();
+    }
+    world.mark(contenders).await.unwrap();
+    world.quiet().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn consumers_of_others_read_what_debezium_writes_with_the_embedded_registry() {
+    let Some(mut world) = World::start("consumers of Debezium's topics").await.unwrap() else {
+        return;
+    };
+    world.client.batch_execute(consumers::TABLE).await.unwrap();
+    world.start_debezium(&DEBEZIUM_AVRO).await.unwrap();
+    consumed(&mut world, &[&DEBEZIUM_AVRO]).await;
+    let registry = world.registry.clone();
+    consumers::java(&world, &registry, DEBEZIUM_AVRO.prefix).await;
+    consumers::python(&world, &registry, DEBEZIUM_AVRO.prefix, Language::Avro).await;
+}
+
+/// What is written with the embedded registry and with Apicurio, and how it is read.
+const LANGUAGES: [([&str; 2], Written, Language); 3] = [
+    (["cdc_avro", "cdc_avro_apicurio"], Written::Avro, Language::Avro),
+    (["cdc_schema", "cdc_schema_apicurio"], Written::JsonSchema, Language::Json),
+    (["cdc_protobuf", "cdc_protobuf_apicurio"], Written::Protobuf, Language::Protobuf),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn consumers_of_others_read_what_we_write() {
+    let Some(mut world) = World::start("consumers of our topics").await.unwrap() else { return };
+    let apicurio = tokio::task::spawn_blocking(Apicurio::start).await.unwrap().unwrap();
+    world.client.batch_execute(consumers::TABLE).await.unwrap();
+    let registries = [world.registry.clone(), apicurio.url()];
+    let mut all = Vec::new();
+    for (prefixes, written, language) in LANGUAGES {
+        for (prefix, registry) in prefixes.into_iter().zip(&registries) {
+            all.push((Contender::new(prefix, written, 3), language, registry));
+        }
+    }
+    for (contender, _, registry) in &all {
+        world.start_ours(contender, registry).await.unwrap();
+    }
+    consumed(&mut world, &all.iter().map(|(contender, ..)| contender).collect::<Vec<_>>()).await;
+    for (contender, language, registry) in &all {
+        consumers::python(&world, registry, contender.prefix, *language).await;
+        if *language == Language::Avro {
+            consumers::java(&world, registry, contender.prefix).await;
         }
     }
 }

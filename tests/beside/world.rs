@@ -16,6 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::contender::{Contender, Written};
 use super::form::{Form, Registered, neutral};
+use super::ours::Ours;
 use super::{topics, workload};
 
 const REACH_WAIT_MAX: Duration = Duration::from_secs(90);
@@ -35,12 +36,13 @@ pub(super) struct World {
     pub(super) connect: Connect,
     pub(super) registry: String,
     _registry: DropGuard,
+    ours: Vec<Ours>,
     marks: i32,
 }
 
 impl World {
-    /// Everything is started, and the database has rows for a first copy; `None` where a server is
-    /// missing, which is said.
+    /// Everything is started, and the database is empty; `None` where a server is missing, which is
+    /// said.
     pub(super) async fn start(suite: &str) -> anyhow::Result<Option<Self>> {
         let major = Postgres::available().first().copied().unwrap_or(15);
         let missing = [Postgres::is_missing(major), Kafka::is_missing(), connect::missing()];
@@ -53,7 +55,7 @@ impl World {
         let connect = Connect::start(&kafka.bootstrap())?;
         let database = server.create_database("beside").await?;
         let client = server.connect(&database).await?;
-        workload::fill(&client).await?;
+        client.batch_execute("CREATE TABLE marks (number int PRIMARY KEY)").await?;
         let (registry, stop) = serve_registry().await?;
         // Columns change to types that nobody can read the old values with.
         let levels = RegistryClient::new(&Config::at(&registry))?;
@@ -66,20 +68,38 @@ impl World {
             connect,
             registry,
             _registry: stop,
-            marks: 100,
+            ours: Vec::new(),
+            marks: 0,
         }))
     }
 
-    /// Makes what Debezium reads from, and starts it.
+    /// Starts Debezium on a publication of its own.
     pub(super) async fn start_debezium(&self, contender: &Contender) -> anyhow::Result<()> {
-        let sql = format!("CREATE PUBLICATION {} FOR ALL TABLES", contender.prefix);
-        self.client.batch_execute(&sql).await.context("make a publication")?;
+        self.publish(contender).await?;
         let (server, database) = (&self.server, self.database.as_str());
         contender.start_debezium(&self.connect, server, database, &self.registry)
     }
 
+    /// Starts `cdc` likewise; its schemas are in this registry.
+    pub(super) async fn start_ours(
+        &mut self,
+        contender: &Contender,
+        registry: &str,
+    ) -> anyhow::Result<()> {
+        self.publish(contender).await?;
+        let ours = Ours::start(self, contender, registry).await?;
+        self.ours.push(ours);
+        Ok(())
+    }
+
+    async fn publish(&self, contender: &Contender) -> anyhow::Result<()> {
+        let sql = format!("CREATE PUBLICATION {} FOR ALL TABLES", contender.prefix);
+        self.client.batch_execute(&sql).await.context("make a publication")
+    }
+
     /// Runs the workload, each step once everybody has read the one before.
     pub(super) async fn work(&mut self, contenders: &[&Contender]) -> anyhow::Result<()> {
+        // Behind the first copy, of which there is no telling how far it is.
         self.mark(contenders).await?;
         for step in workload::steps() {
             for statement in &step.sql {
@@ -88,6 +108,11 @@ impl World {
             }
             self.mark(contenders).await?;
         }
+        self.quiet().await
+    }
+
+    /// Waits until nobody writes any more.
+    pub(super) async fn quiet(&self) -> anyhow::Result<()> {
         let mut before = BTreeMap::new();
         loop {
             let now = self.ends()?;
@@ -99,33 +124,33 @@ impl World {
         }
     }
 
-    /// Writes a last row and waits until everybody has sent it.
-    async fn mark(&mut self, contenders: &[&Contender]) -> anyhow::Result<()> {
-        let ends = |topic: &str| topics::end(&self.kafka.bootstrap(), topic).unwrap_or_default();
-        let of = |contender: &Contender| format!("{}.public.finish", contender.prefix);
-        let before: Vec<i64> = contenders.iter().map(|one| ends(&of(one))).collect();
+    /// Writes a row and waits until everybody has sent it.
+    pub(super) async fn mark(&mut self, contenders: &[&Contender]) -> anyhow::Result<()> {
         self.marks += 1;
-        self.client.execute("INSERT INTO finish VALUES ($1)", &[&self.marks]).await?;
+        let sql = "INSERT INTO marks VALUES ($1)";
+        self.client.execute(sql, &[&self.marks]).await.context("write a mark")?;
         let deadline = Instant::now() + REACH_WAIT_MAX;
-        // The first mark comes behind the first copy, of which there is no telling how far it is.
-        let wanted = if self.marks == 101 { 3 } else { 1 };
-        for (contender, before) in contenders.iter().zip(before) {
-            let before = if self.marks == 101 { 0 } else { before };
-            while ends(&of(contender)) < before + wanted {
-                self.connect_runs(contender)?;
-                ensure!(
-                    Instant::now() < deadline,
-                    "{} does not come to mark {}",
-                    contender.prefix,
-                    self.marks
-                );
+        for contender in contenders {
+            while !self.has_sent(contender) {
+                self.check(contender)?;
+                let (who, mark) = (contender.prefix, self.marks);
+                ensure!(Instant::now() < deadline, "{who} does not come to mark {mark}");
                 tokio::time::sleep(POLL).await;
             }
         }
         Ok(())
     }
 
-    fn connect_runs(&self, contender: &Contender) -> anyhow::Result<()> {
+    /// Has it sent as many marks as there are?
+    fn has_sent(&self, contender: &Contender) -> bool {
+        let topic = format!("{}.public.marks", contender.prefix);
+        let sent = topics::end(&self.kafka.bootstrap(), &topic).unwrap_or_default();
+        sent >= i64::from(self.marks)
+    }
+
+    /// Fails when one of them has ended.
+    fn check(&mut self, contender: &Contender) -> anyhow::Result<()> {
+        self.ours.iter_mut().try_for_each(Ours::is_running)?;
         self.connect.runs(contender.prefix).map(drop)
     }
 
@@ -153,7 +178,7 @@ impl World {
     /// The same as trees, without the names that only this one has.
     pub(super) async fn told(&self, contender: &Contender) -> anyhow::Result<Topics> {
         let mut form = match contender.written {
-            Written::Json | Written::Plain => Form::Json,
+            Written::Json | Written::Plain | Written::JsonSchema | Written::Protobuf => Form::Json,
             Written::Avro => Form::Avro(Registered::at(&self.registry)?),
         };
         let mut all = Topics::new();

@@ -1,4 +1,4 @@
-//! Who writes topics: a connector of Debezium's on the worker.
+//! Who writes topics, and Debezium's connector as one of them.
 
 use cdc_testkit::services::connect::{AVRO_CONVERTER, JSON_CONVERTER};
 use cdc_testkit::services::{Connect, Postgres};
@@ -13,6 +13,10 @@ pub(super) enum Written {
     Plain,
     /// Avro, with names fit for it.
     Avro,
+    /// Protobuf; only ours.
+    Protobuf,
+    /// JSON with its schema in the registry; only ours.
+    JsonSchema,
 }
 
 /// One writer of topics with a slot and a publication of its own.
@@ -74,7 +78,7 @@ impl Contender {
     fn convert(&self, part: &str, registry: &str, settings: &mut Map<String, Value>) {
         let converter = format!("{part}.converter");
         match self.written {
-            Written::Json | Written::Plain => {
+            Written::Json | Written::Plain | Written::Protobuf | Written::JsonSchema => {
                 let schemas = (self.written == Written::Json).to_string();
                 settings.insert(format!("{converter}.schemas.enable"), json!(schemas));
                 settings.insert(converter, json!(JSON_CONVERTER));

@@ -5,8 +5,11 @@ use serde_json::Value;
 use super::compare::Difference;
 use super::listed::{ACCEPTED, refused_by_us};
 
+/// Its name, and what it covers.
+type Mask = (&'static str, fn(&str, &Value, &Difference) -> bool);
+
 /// Masks between any two readers of one database, be they the same program.
-const READERS: [(&str, fn(&str, &Value, &Difference) -> bool); 4] = [
+const READERS: [Mask; 5] = [
     ("when it was written", |topic, _, d| {
         d.path.starts_with(".value.payload.ts_") && !topic.ends_with("transaction")
     }),
@@ -16,8 +19,19 @@ const READERS: [(&str, fn(&str, &Value, &Difference) -> bool); 4] = [
         let end = d.path.strip_prefix(".value.payload.source.");
         is_of_a_copy(record) && end.is_some_and(|end| source.contains(&end))
     }),
+    ("names of Java objects", |_, _, d| {
+        let (ours, theirs) = (d.ours.to_string(), d.theirs.to_string());
+        ours.contains('@') && without_addresses(&ours) == without_addresses(&theirs)
+    }),
     ("what the reader had seen before", |_, _, d| d.path.ends_with(".source.sequence")),
 ];
+
+/// The text without what follows each `@`: Java ends the names of objects with an address.
+fn without_addresses(text: &str) -> String {
+    let parts =
+        text.split('@').map(|part| part.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
+    parts.collect()
+}
 
 fn is_of_a_copy(record: &Value) -> bool {
     record["value"]["payload"]["op"] == "r"

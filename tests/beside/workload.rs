@@ -4,8 +4,8 @@ use anyhow::Context as _;
 use tokio_postgres::Client;
 
 /// Tables of every type, and every kind of key.
-pub(super) const TABLES: &str = include_str!("../../../crates/codec/tests/golden/setup.sql");
-const CHANGES: &str = include_str!("../../../crates/codec/tests/golden/workload.sql");
+pub(super) const TABLES: &str = include_str!("../../crates/codec/tests/golden/setup.sql");
+const CHANGES: &str = include_str!("../../crates/codec/tests/golden/workload.sql");
 const EVOLUTION: &str = include_str!("evolution.sql");
 
 // What a first run of the changes left, so that they can run again.
