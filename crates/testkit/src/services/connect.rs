@@ -1,4 +1,8 @@
 //! A worker of Kafka Connect with Debezium's connector for PostgreSQL and Confluent's converters.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "servers are started and stopped outside any runtime, in real time"
+)]
 
 mod rest;
 
@@ -111,7 +115,7 @@ impl Connect {
             directory.path().join("log4j2.properties"),
             directory.path().join("worker.properties"),
         );
-        let home = directory_of_libraries();
+        let home = self::directory();
         let text = format!(
             "bootstrap.servers={bootstrap}\n\
              key.converter={JSON_CONVERTER}\nvalue.converter={JSON_CONVERTER}\n\
@@ -120,14 +124,14 @@ impl Connect {
              topic.creation.enable=true\n",
             directory.path().join("offsets").display(),
             port.number(),
-            self::directory().join("plugins").display(),
+            home.join("plugins").display(),
         );
         std::fs::write(&settings, text).context("write worker.properties")?;
         std::fs::write(&log4j, LOG4J).context("configure the log")?;
         let mut command = vec!["java".to_owned()];
         command.extend(options.iter().map(|option| (*option).to_owned()));
         command.push(format!("-Dlog4j2.configurationFile={}", log4j.display()));
-        command.extend(["-cp".to_owned(), home]);
+        command.extend(["-cp".to_owned(), format!("{}/worker/*", home.display())]);
         command.push("org.apache.kafka.connect.cli.ConnectStandalone".to_owned());
         command.push(settings.display().to_string());
         let worker = Self { port, worker: Tied::start(directory, command)? };
@@ -149,7 +153,7 @@ impl Connect {
         let deadline = Instant::now() + RUN_WAIT_MAX;
         while !self.runs(name)? {
             ensure!(Instant::now() < deadline, "connector {name} does not start: {}", self.log());
-            pause();
+            std::thread::sleep(POLL);
         }
         Ok(())
     }
@@ -196,13 +200,4 @@ impl Connect {
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         rest::ask(self.port.number(), method, path, body)
     }
-}
-
-fn directory_of_libraries() -> String {
-    format!("{}/worker/*", directory().display())
-}
-
-#[expect(clippy::disallowed_methods, reason = "outside any runtime, in real time")]
-fn pause() {
-    std::thread::sleep(POLL);
 }
