@@ -47,10 +47,10 @@ enum Command {
     Validate(Files),
     /// Look at the source, every sink and this machine, and say what would not work
     Check(Files),
-    /// Create what the source needs on its server (slot, publication)
+    /// Create what the source needs on its server (slot, publication), and the topics on Kafka
     Deploy(Files),
-    /// Remove what deploy created, and the pipeline's log and state
-    Undeploy(Files),
+    /// Remove what deploy created, and the pipeline's log and state; topics on Kafka only with --topics
+    Undeploy(provision::UndeployArgs),
     /// Run the pipeline until it is stopped
     Run(run::Args),
     /// Show the state of the source and every sink
@@ -129,7 +129,7 @@ fn run(command: Command, manner: &Manner) -> Outcome {
             Command::Validate(files) => validate::run(&files, manner),
             Command::Check(files) => Box::pin(check::run(&files, manner)).await,
             Command::Deploy(files) => Box::pin(provision::deploy(&files, manner)).await,
-            Command::Undeploy(files) => Box::pin(provision::undeploy(&files, manner)).await,
+            Command::Undeploy(args) => Box::pin(provision::undeploy(&args, manner)).await,
             Command::Run(args) => Box::pin(run::run(&args, manner)).await,
             Command::Status(files) => Box::pin(status::run(&files, manner)).await,
             Command::Snapshot(args) => Box::pin(snapshot::run(&args, manner)).await,

@@ -4,19 +4,24 @@ mod brokers;
 mod decode;
 mod diagnostic;
 mod findings;
+mod format;
 mod interpolate;
+mod kafka;
 mod moot;
 mod nearest;
 mod pipeline;
 mod platform;
 mod reference;
+mod registry;
 mod schema;
 mod unit;
 mod yaml;
 
-pub use brokers::{AuthMechanism, Kafka, KafkaConnect, Kinesis, Pubsub};
+pub use brokers::{KafkaConnect, Kinesis, Pubsub};
 pub use diagnostic::{ConfigError, Diagnostic, Span};
+pub use format::{Format, Skipped, Unwrapped};
 pub use interpolate::Environment;
+pub use kafka::{BesideKafka, Kafka};
 pub use pipeline::{
     Keys, OnError, Pipeline, PipelineHead, SinkEntry, SinkHead, SinkType, SourceHead, SourceType,
     parse_pipeline,
@@ -26,6 +31,7 @@ pub use platform::{
     WalReader, parse_platform,
 };
 pub use reference::reference;
+pub use registry::Registry;
 pub use schema::{pipeline_schema, platform_schema};
 pub use unit::show_bytes;
 

@@ -17,6 +17,8 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Directory {
     root: PathBuf,
+    /// May several processes run the pipeline at once? Log and state are elsewhere then.
+    shared: bool,
 }
 
 /// Who is at work in a folder: what the file `lock` says.
@@ -60,7 +62,13 @@ impl Directory {
     /// The folder of a pipeline in the data directory.
     #[must_use]
     pub(crate) fn new(data_dir: &Path, pipeline_id: &str) -> Self {
-        Self { root: data_dir.join(pipeline_id) }
+        Self { root: data_dir.join(pipeline_id), shared: false }
+    }
+
+    /// The same for a pipeline whose log and state are elsewhere.
+    #[must_use]
+    pub(crate) fn shared(self) -> Self {
+        Self { shared: true, ..self }
     }
 
     /// The folder itself.
@@ -81,17 +89,57 @@ impl Directory {
         self.root.join("state.redb")
     }
 
+    /// Where the registry of an embedded pipeline is.
+    #[must_use]
+    pub(crate) fn registry(&self) -> PathBuf {
+        self.root.join("registry.redb")
+    }
+
+    /// The folder of one of several processes that run a pipeline from here.
+    fn of_process(&self, pid: u32) -> Self {
+        Self { root: self.processes().join(pid.to_string()), shared: false }
+    }
+
+    /// May several processes run the pipeline at once?
+    #[must_use]
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    fn processes(&self) -> PathBuf {
+        self.root.join("processes")
+    }
+
+    /// The first of several processes that run the pipeline from here, and one that answers HTTP before
+    /// others. What is left of those that were killed is removed.
+    fn running(&self) -> Option<Holder> {
+        let mut running = Vec::new();
+        for folder in fs::read_dir(self.processes()).ok()?.flatten() {
+            let process = Self { root: folder.path(), shared: false };
+            match process.probe() {
+                Ok(Probe::Taken(holder)) => running.extend(holder),
+                // Nobody is told: it is only litter.
+                Ok(Probe::Free) => drop(fs::remove_dir_all(&process.root)),
+                Err(_) => {}
+            }
+        }
+        running.into_iter().min_by_key(|holder| (holder.http.is_none(), holder.started_at_ms))
+    }
+
     fn lock_file(&self) -> PathBuf {
         self.root.join("lock")
     }
 
     /// Has a pipeline ever run here?
     pub(crate) fn exists(&self) -> bool {
-        self.state().exists()
+        self.shared || self.state().exists()
     }
 
-    /// Makes the folder ours, or says who has it.
+    /// Makes the folder ours, or says who has it. Where several may work, each has a folder in it.
     pub(crate) fn lock(&self, now_ms: u64) -> Outcome<Lock> {
+        if self.shared {
+            return self.of_process(std::process::id()).lock(now_ms);
+        }
         match self.take(now_ms)? {
             Use::Ours(lock) => Ok(lock),
             Use::Taken(holder) => Err(taken(&self.root, holder.as_ref())),
@@ -100,6 +148,12 @@ impl Directory {
 
     /// Would the folder be ours for the taking? Changes nothing.
     pub(crate) fn probe(&self) -> Outcome<Probe> {
+        if self.shared {
+            return Ok(match self.running() {
+                Some(holder) => Probe::Taken(Some(holder)),
+                None => Probe::Free,
+            });
+        }
         let path = self.lock_file();
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -232,6 +286,28 @@ mod tests {
         assert!(text.contains("2023-11-14 22:13:20"), "{text}");
         drop(lock);
         assert!(directory.lock(0).is_ok());
+    }
+
+    #[test]
+    fn several_processes_note_where_they_answer() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let directory = Directory::new(temp.path(), "shop").shared();
+        assert_eq!(directory.probe().expect("readable"), Probe::Free);
+        let silent = directory.of_process(1).lock(1).expect("free");
+        let mut two = directory.of_process(2).lock(10).expect("free");
+        two.announce("127.0.0.1:2".to_owned());
+        let mut three = directory.of_process(3).lock(5).expect("free");
+        three.announce("127.0.0.1:3".to_owned());
+        let at = || match directory.probe().expect("readable") {
+            Probe::Taken(holder) => holder.expect("known").http.expect("answers"),
+            Probe::Free => panic!("nobody"),
+        };
+        assert_eq!(at(), "127.0.0.1:3");
+        drop(three);
+        assert_eq!(at(), "127.0.0.1:2");
+        assert!(!directory.of_process(3).root().exists(), "what is left of it is removed");
+        drop((silent, two));
+        assert_eq!(directory.probe().expect("readable"), Probe::Free);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Talks to the process that runs a pipeline.
 
 use crate::{
-    directory::{Directory, Holder, Lock, Use},
+    directory::{Directory, Holder, Lock, Probe, Use},
     failure::{Failure, Outcome},
     pages, when,
 };
@@ -16,8 +16,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(10);
 pub(crate) enum Reach {
     /// From the process that runs it.
     Running(Holder, Remote),
-    /// From its folder, which is ours for so long.
-    Stopped(Lock),
+    /// From where it is kept: its folder, which is ours for so long, or elsewhere.
+    Stopped(Option<Lock>),
 }
 
 /// Finds out whether a pipeline runs.
@@ -27,22 +27,45 @@ pub(crate) fn reach(directory: &Directory) -> Outcome<Reach> {
         let remedy = "start it with cdc run, or name its data directory: --data-dir DIR";
         return Err(Failure::new("CDC-0124", context, remedy));
     }
-    match directory.take(when::now_ms())? {
-        Use::Ours(lock) => Ok(Reach::Stopped(lock)),
-        Use::Taken(holder) => match holder {
-            Some(holder) if holder.http.is_some() => {
-                let remote = Remote::new(holder.http.clone().unwrap_or_default())?;
-                Ok(Reach::Running(holder, remote))
-            }
-            holder => {
-                let who = holder.map_or("a process".to_owned(), |h| format!("process {}", h.pid));
-                let context = format!("{who} runs the pipeline, but it does not answer HTTP");
-                let remedy = "set rest.health_enabled: true in the platform file and start it again; \
-                              if it has only just started, try again";
-                Err(Failure::new("CDC-0122", context, remedy))
-            }
-        },
+    let holder = if directory.is_shared() {
+        match directory.probe()? {
+            Probe::Free => return Ok(Reach::Stopped(None)),
+            Probe::Taken(holder) => holder,
+        }
+    } else {
+        match directory.take(when::now_ms())? {
+            Use::Ours(lock) => return Ok(Reach::Stopped(Some(lock))),
+            Use::Taken(holder) => holder,
+        }
+    };
+    match holder {
+        Some(holder) if holder.http.is_some() => {
+            let remote = Remote::new(holder.http.clone().unwrap_or_default())?;
+            Ok(Reach::Running(holder, remote))
+        }
+        // Others may share the state with a process that is silent.
+        Some(_) | None if directory.is_shared() => Ok(Reach::Stopped(None)),
+        holder => {
+            let who = holder.map_or("a process".to_owned(), |h| format!("process {}", h.pid));
+            let context = format!("{who} runs the pipeline, but it does not answer HTTP");
+            let remedy = "set rest.health_enabled: true in the platform file and start it again; \
+                          if it has only just started, try again";
+            Err(Failure::new("CDC-0122", context, remedy))
+        }
     }
+}
+
+/// The address by which processes of this machine reach a server.
+pub(crate) fn local(address: SocketAddr) -> SocketAddr {
+    let mut local = address;
+    if address.ip().is_unspecified() {
+        local.set_ip(if address.is_ipv4() {
+            [127, 0, 0, 1].into()
+        } else {
+            [0, 0, 0, 0, 0, 0, 0, 1].into()
+        });
+    }
+    local
 }
 
 /// The HTTP server of a running pipeline.
@@ -62,12 +85,7 @@ impl Remote {
 
     /// The server that a platform file describes.
     pub(crate) fn at(address: IpAddr, port: u16) -> Outcome<Self> {
-        let address = match address {
-            any if any.is_unspecified() && any.is_ipv4() => IpAddr::from([127, 0, 0, 1]),
-            any if any.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
-            address => address,
-        };
-        Self::new(SocketAddr::new(address, port).to_string())
+        Self::new(local(SocketAddr::new(address, port)).to_string())
     }
 
     /// Asks for a page; an answer that is no success is an error.

@@ -1,13 +1,13 @@
 //! Table schemas for somebody who reads a log from its middle.
 
 use crate::{
+    backbone::State,
     failure::{Failure, Outcome},
     remote::{Reach, reach},
     settings::Settings,
 };
 use cdc_codec::row;
-use cdc_core::{Change, SchemaId, StoredRecord, TableSchema, Transaction, store::SchemaStore as _};
-use cdc_state::Store;
+use cdc_core::{Change, SchemaId, StoredRecord, TableSchema, Transaction};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Schemas by number: those that passed by, and the others from whoever has them.
@@ -52,7 +52,7 @@ impl<'a> Schemas<'a> {
                 let path = format!("/api/v1/pipelines/{}/schemas/{}", self.settings.id(), id.0);
                 serde_json::from_value(remote.get(&path).await?).ok().map(Arc::new)
             }
-            Reach::Stopped(_lock) => Store::open(self.settings.directory.state())?.get(id).await?,
+            Reach::Stopped(_lock) => State::open(self.settings).await?.schemas.get(id).await?,
         };
         let Some(schema) = schema else {
             let context = format!("nobody knows table schema {}", id.0);

@@ -2,7 +2,9 @@
 
 use crate::{
     catalog::SourceConfig,
-    config::{ConfigError, Diagnostic, Pipeline, Platform, parse_pipeline, parse_platform},
+    config::{
+        ConfigError, Diagnostic, Pipeline, Platform, TransportMode, parse_pipeline, parse_platform,
+    },
     directory::Directory,
     failure::{Failure, Outcome},
 };
@@ -113,6 +115,10 @@ impl Files {
             source.map_err(|error| problems.push(pipeline.source_keys.refusal(&error))).ok();
         let sinks = sinks(&pipeline, &platform, &mut problems);
         let directory = Directory::new(&platform.data.data_dir, &pipeline.head.pipeline_id);
+        let directory = match platform.mode() {
+            TransportMode::Kafka => directory.shared(),
+            TransportMode::Embedded | TransportMode::Pubsub | TransportMode::Kinesis => directory,
+        };
         match source {
             Some(source) if problems.is_empty() => {
                 Ok(Settings { pipeline, platform, directory, source, sinks })

@@ -14,23 +14,37 @@ const STOP_WAIT: Duration = Duration::from_secs(30);
 /// Exit code of a process that a second signal ended.
 const INTERRUPTED: i32 = 130;
 
-/// Waits for the run to end, and tells it to when a signal comes.
-pub(crate) async fn ending<F>(mut running: Pin<&mut F>, cancel: &CancellationToken) -> Outcome
+/// Waits for the run to end, and tells it to when a signal comes or `tripped` resolves, which is then the
+/// reason.
+pub(crate) async fn ending<F>(
+    mut running: Pin<&mut F>,
+    tripped: impl Future<Output = Failure>,
+    cancel: &CancellationToken,
+) -> Outcome
 where
     F: Future<Output = cdc_core::Result<()>>,
 {
     let mut signals = Signals::new()?;
-    let name = tokio::select! { biased;
+    let outcome = tokio::select! { biased;
+        failure = tripped => {
+            tracing::error!("stopping: what is in flight is committed");
+            Err(failure)
+        }
         ended = &mut running => return Ok(ended?),
-        name = signals.next() => name,
+        name = signals.next() => {
+            tracing::info!(
+                signal = name,
+                "stopping: what is in flight is committed; a second signal stops at once"
+            );
+            Ok(())
+        }
     };
-    tracing::info!(
-        signal = name,
-        "stopping: what is in flight is committed; a second signal stops at once"
-    );
     cancel.cancel();
     tokio::select! { biased;
-        ended = running => Ok(ended?),
+        ended = running => match outcome {
+            Ok(()) => Ok(ended?),
+            Err(reason) => Err(reason),
+        },
         name = signals.next() => {
             tracing::warn!(signal = name, "stopped at once; the next start resumes from the checkpoints");
             std::process::exit(INTERRUPTED)

@@ -202,12 +202,48 @@ fn messages_of_pipeline_files() {
 #[test]
 fn messages_of_platform_files() {
     for (text, expected) in [
-        ("transport_mode: kafka", "CDC-0108 transport_mode `kafka` is not in this version"),
-        ("kafka: {bootstrap_servers: k}", "CDC-0108 transport_mode `kafka` is not in this version"),
+        ("transport_mode: kinesis", "CDC-0108 transport_mode `kinesis` is not in this version"),
+        (
+            "kafka: {bootstrap_servers: k}",
+            "CDC-2101 `kafka.bootstrap_servers` must be `host:port`, several separated by commas",
+        ),
+        (
+            "kafka: {bootstrap_server: 'k:9092'}",
+            "CDC-0103 unknown key `bootstrap_server` in `kafka`",
+        ),
+        (
+            "kafka: {auth_mechanism: sasl_magic}",
+            "CDC-0104 `kafka.auth_mechanism` must be one of none, sasl_plain, sasl_scram_256, sasl_scram_512, sasl_iam, sasl_oauthbearer, but it is `sasl_magic`",
+        ),
+        (
+            "kafka: {transactional: true}",
+            "CDC-0108 `kafka.transactional: true` is not in this version",
+        ),
+        (
+            "kafka: {schema_registry_password: s3cret}",
+            "CDC-0104 `kafka.schema_registry_password` needs `schema_registry_username` beside it",
+        ),
+        (
+            "kafka: {schema_registry_url: 'ftp://me:s3cret@r'}",
+            "CDC-0104 `kafka.schema_registry_url` cannot be used: the registry's URL must be http://HOST or https://HOST",
+        ),
+        (
+            "format: {value: xml}",
+            "CDC-0104 `format.value` must be one of json, json_with_schemas, avro, protobuf, json_schema, but it is `xml`",
+        ),
+        (
+            "format: {decimal_handling: string}",
+            "CDC-0103 unknown key `decimal_handling` in `format`",
+        ),
+        ("format: {unwrap: {add_fields: 'op,nope'}}", "CDC-0104 `format.unwrap.add_fields`"),
+        (
+            "registry: {port: 70000}",
+            "CDC-0104 `registry.port` must be a whole number from 0 to 65535, but it is `70000`",
+        ),
         ("connector: {}", "CDC-0108 capture through Kafka Connect is not in this version"),
         (
-            "rest: {stop_on_incompatible_schema: true}",
-            "CDC-0108 `rest.stop_on_incompatible_schema: true` is not in this version",
+            "registry: {enabled: false}\nrest: {stop_on_incompatible_schema: true}",
+            "CDC-0109 `rest.stop_on_incompatible_schema: true` needs the schema registry",
         ),
         ("sinks: []", "CDC-0107 `sinks` belongs into the pipeline file"),
         ("memory_budget: 1 MiB", "CDC-0104 `memory_budget` must be at least 16 MiB"),

@@ -1,6 +1,9 @@
 //! What the keys of both files mean.
 
 use cdc::config::{OnError, TransportMode, parse_pipeline, parse_platform};
+use cdc_codec::debezium::{
+    BinaryMode, DecimalMode, DeleteMode, Encoding, Options, TimeMode,
+};
 use proptest::prelude::*;
 
 fn env(name: &str) -> Option<String> {
@@ -63,7 +66,6 @@ fn a_file_of_the_reference_platform_is_read_and_says_what_has_no_effect() {
         keys,
         [
             "rest.max_buffered_messages",
-            "rest.schema_monitor_interval_seconds",
             "dlq.max_retries",
             "dlq.include_headers",
             "wal_reader.batch_size",
@@ -72,6 +74,67 @@ fn a_file_of_the_reference_platform_is_read_and_says_what_has_no_effect() {
             "kinesis",
         ]
     );
+}
+
+#[test]
+fn a_kafka_block_makes_kafka_the_log() {
+    let text = "kafka:\n  bootstrap_servers: 'a:9092,b:9092'\n  topic_num_partitions: 6\n  poll_batch_size: 50\n  \
+                deser_pool_size: 4\n  commit_interval_seconds: 5\n  acks: '1'\n  \
+                schema_registry_url: 'https://one:8081,https://two:8081'\n  schema_registry_token: t\n\
+                registry: {port: 1}\n";
+    let platform = parse_platform(text, &env).expect("valid");
+    assert_eq!(platform.mode(), TransportMode::Kafka);
+    let kafka = platform.kafka().expect("Kafka is the log");
+    assert_eq!(kafka.cluster.topic_num_partitions, 6);
+    assert_eq!(kafka.cluster.group_id, "cdc-platform");
+    let registry = kafka.beside.registry();
+    assert_eq!(registry.url.expose(), "https://one:8081,https://two:8081");
+    assert!(registry.token.is_some() && registry.username.is_none());
+    let keys: Vec<&str> =
+        platform.notices.iter().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(
+        keys,
+        [
+            "registry",
+            "kafka.poll_batch_size",
+            "kafka.deser_pool_size",
+            "kafka.commit_interval_seconds"
+        ]
+    );
+    let without = parse_platform("transport_mode: kafka", &env).expect("valid");
+    let kafka = without.kafka().expect("Kafka is the log");
+    assert_eq!(kafka.cluster.bootstrap_servers, "localhost:9092");
+    assert_eq!(kafka.beside.registry().url.expose(), "http://localhost:8081");
+}
+
+#[test]
+fn formats_have_the_words_of_debezium() {
+    let platform = parse_platform("", &env).expect("valid");
+    let format = &platform.file.format;
+    assert_eq!((format.key, format.value), (Encoding::JsonWithSchemas, Encoding::JsonWithSchemas));
+    let options = Options { run_id: "r".to_owned(), ..Options::default() };
+    assert_eq!(format.options("r"), options, "Debezium's defaults are ours");
+    assert!(!format.needs_registry());
+
+    let text = "format:\n  key: json\n  value: avro\n  decimal_handling_mode: string\n  \
+                time_precision_mode: connect\n  binary_handling_mode: base64-url-safe\n  \
+                interval_handling_mode: string\n  hstore_handling_mode: map\n  tombstones_on_delete: false\n  \
+                skipped_operations: none\n  provide_transaction_metadata: true\n  \
+                schema_name_adjustment_mode: avro\n  \
+                unwrap: {delete_tombstone_handling_mode: rewrite, add_fields: 'op,source.lsn'}\n";
+    let platform = parse_platform(text, &env).expect("valid");
+    let format = &platform.file.format;
+    assert_eq!((format.key, format.value), (Encoding::Json, Encoding::Avro));
+    assert!(format.needs_registry());
+    let options = format.options("");
+    assert_eq!(options.decimals, DecimalMode::String);
+    assert_eq!(options.times, TimeMode::Connect);
+    assert_eq!(options.binary, BinaryMode::Base64UrlSafe);
+    assert!(options.truncates && options.transaction_metadata && !options.tombstones);
+    let unwrap = options.unwrap.expect("rows alone");
+    assert_eq!(unwrap.deletes, DeleteMode::Rewrite);
+    assert_eq!(unwrap.add_fields_prefix, "__");
+    assert_eq!(String::from(unwrap.add_fields), "op,source.lsn");
 }
 
 /// Texts that look like configuration, so that more than the scanner is reached.

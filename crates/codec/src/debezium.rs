@@ -1,7 +1,7 @@
 //! Debezium's records of changes, and changes from Debezium's records.
 //!
 //! ```text
-//! Change ─▶ Records (topic, key, value, headers) ─▶ Encoder (JSON) ─▶ Envelopes ─▶ connect::Writer
+//! Change ─▶ Records (topic, key, value, headers) ─▶ Envelopes ─▶ connect::Writer of each Encoding
 //! TableSchema + Options ─▶ schemas (what Connect says of key and value) ─▶ text, once a table
 //! ```
 //!
@@ -39,10 +39,14 @@
 mod cloud_event;
 mod decimal;
 mod encoder;
+mod encoding;
 mod envelope;
 mod error;
 mod foreign;
 mod form;
+mod learnt;
+mod losses;
+mod mark;
 mod native;
 mod notice;
 mod options;
@@ -61,14 +65,21 @@ mod golden;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod round_trip;
+#[cfg(test)]
 mod typed;
 
 pub use encoder::Encoder;
+pub use encoding::Encoding;
 pub use envelope::{Envelopes, InTransaction, Part, Telling};
-pub use foreign::{Decoded, Decoder, ForeignError};
+pub(crate) use foreign::days_since_1970;
+pub use foreign::{Decoded, Decoder, ForeignError, Payload, TableReader};
+pub use learnt::{Notices, Planned, Registration};
+pub use losses::{Degree, Loss, losses};
+pub use mark::{InvalidMark, Mark, SCHEMA_HEADER};
 pub use notice::{Notice, TransactionEnd};
 pub use options::{
     BinaryMode, DecimalMode, HeaderForm, HstoreMode, IntervalMode, Options, TimeMode, Unlogged,
 };
-pub use records::{Header, Record, Records};
+pub use records::{Record, Records};
 pub use unwrap::{Added, DeleteMode, InvalidAddition, Unwrap};

@@ -8,6 +8,8 @@ mod debezium_json;
 mod files;
 #[path = "../../../fuzz/entries/log_rows.rs"]
 mod log_rows;
+#[path = "../../../fuzz/entries/own_records.rs"]
+mod own_records;
 
 #[test]
 fn kept_inputs_are_decoded_or_refused() {
@@ -18,4 +20,9 @@ fn kept_inputs_are_decoded_or_refused() {
 #[test]
 fn kept_foreign_records_are_decoded_or_refused() {
     files::feed_all("debezium_json", debezium_json::feed);
+}
+
+#[test]
+fn kept_records_of_our_own_are_read_or_refused() {
+    files::feed_all("own_records", own_records::feed);
 }

@@ -139,7 +139,7 @@ fn a_heartbeat_is_that_of_debezium() {
     let recorded = recorded::records("defaults");
     let theirs = &recorded["__debezium-heartbeat.srv"][0];
     let millis = theirs["value"]["payload"]["ts_ms"].as_u64().unwrap();
-    let records = Records::new("srv", "golden", options("{}"));
+    let mut records = Records::new("srv", "golden", options("{}"));
     let beat = records.heartbeat(UNIX_EPOCH + Duration::from_millis(millis)).unwrap();
     assert_eq!(&*beat.topic, "__debezium-heartbeat.srv");
     let read = |bytes: Option<Bytes>| -> Json { serde_json::from_slice(&bytes.unwrap()).unwrap() };

@@ -13,6 +13,9 @@ pub struct Place {
     pub position: Position,
 }
 
+/// How far a consumer has got, partition by partition.
+pub type Places = BTreeMap<TopicPartition, Place>;
+
 /// How far one consumer has got in each partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -21,7 +24,23 @@ pub struct Checkpoint {
     /// The log that the offsets belong to; `None` before the first commit.
     pub log: Option<LogId>,
     /// One place a partition.
-    pub partitions: BTreeMap<TopicPartition, Place>,
+    pub partitions: Places,
+}
+
+impl Checkpoint {
+    /// This checkpoint, with no place of it behind the one that is stored: a place that it leaves out is
+    /// done with. Offsets compare only within one log; positions always do.
+    #[must_use]
+    pub fn not_behind(mut self, stored: &Self) -> Self {
+        for (partition, now) in &mut self.partitions {
+            let Some(before) = stored.partitions.get(partition) else { continue };
+            now.position = now.position.max(before.position);
+            if self.log == stored.log {
+                now.offset = now.offset.max(before.offset);
+            }
+        }
+        self
+    }
 }
 
 /// The form in which a checkpoint is stored: JSON, readable to a person who looks into a sink.

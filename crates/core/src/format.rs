@@ -33,7 +33,9 @@ pub trait Encoder: Send {
     /// Called before the first change under each, again after any number of others.
     async fn learn(&mut self, schemas: &[&Arc<TableSchema>]) -> Result<()>;
 
-    /// Appends the records of a change to `out`, in order; none where the format leaves it out.
+    /// Appends the records of a change to `out`, in order; none where the format leaves it out. An error
+    /// that no retry helps concerns this change alone: it is set aside, and what was appended all the same
+    /// (the end of its transaction) is kept.
     fn encode(&mut self, change: &Change, out: &mut Vec<Draft>) -> Result<()>;
 
     /// The number of a change's schema, where a record has to come before the first change under it in

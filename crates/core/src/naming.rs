@@ -9,23 +9,24 @@ const TOPIC_LENGTH_MAX: usize = 249;
 /// `[A-Za-z0-9._-]` replaced by `_`, and cut at 249 characters. Messages have `{prefix}.message`.
 #[must_use]
 pub fn topic(prefix: &str, table: &TableId) -> String {
-    joined(&[prefix, &table.namespace, &table.name])
+    topic_of(&[prefix, &table.namespace, &table.name])
 }
 
 /// The topic of heartbeats: `__debezium-heartbeat.{prefix}`.
 #[must_use]
 pub fn heartbeat_topic(prefix: &str) -> String {
-    joined(&["__debezium-heartbeat", prefix])
+    topic_of(&["__debezium-heartbeat", prefix])
 }
 
 /// The topic of the begin and end of transactions: `{prefix}.transaction`.
 #[must_use]
 pub fn transaction_topic(prefix: &str) -> String {
-    joined(&[prefix, "transaction"])
+    topic_of(&[prefix, "transaction"])
 }
 
 /// The parts that are not empty, with points between them, as a name that Kafka takes.
-fn joined(parts: &[&str]) -> String {
+#[must_use]
+pub fn topic_of(parts: &[&str]) -> String {
     let mut out = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
     for part in parts.iter().filter(|part| !part.is_empty()) {
         if !out.is_empty() {

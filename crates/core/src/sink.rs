@@ -1,6 +1,9 @@
 //! The contract of a sink.
 
-use crate::{Change, Checkpoint, Error, Offset, Result, TableSchema, TopicPartition};
+use crate::{
+    Change, Checkpoint, Error, LogId, Offset, Result, TableSchema, TopicPartition,
+    checkpoint::Places,
+};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -108,6 +111,22 @@ pub trait Sink: Send + 'static {
     /// and the first write. Where it is newer, nothing changes and the answer shows it.
     async fn claim(&mut self, epoch: u64) -> Result<Option<Checkpoint>>;
 
+    /// The same for a sink that several processes share, each with some partitions of the log: makes this
+    /// session the only writer of these partitions beside those that it has already, and returns the
+    /// places that are stored with their data; those without one are left out. `None` when this sink
+    /// cannot keep them. Called instead of `claim`, whenever nothing is uncommitted.
+    ///
+    /// The newest call wins: from then on every commit of another session for these partitions fails, and
+    /// none comes between this answer and the first write. A place of another log than `log` comes with
+    /// offset 0: its position still tells what was delivered.
+    async fn claim_partitions(
+        &mut self,
+        _log: LogId,
+        _partitions: &[TopicPartition],
+    ) -> Result<Option<Places>> {
+        Ok(None)
+    }
+
     /// Creates or evolves the destination of one table. Called before the first change under `new`,
     /// also after every start; must do nothing when the destination already fits.
     async fn prepare(&mut self, old: Option<&TableSchema>, new: &Arc<TableSchema>) -> Result<()>;
@@ -117,7 +136,8 @@ pub trait Sink: Send + 'static {
     async fn write(&mut self, batch: &SinkBatch) -> Result<(), WriteError>;
 
     /// Makes everything written since the last commit durable together with `checkpoint`, or none of
-    /// it. Fails when a newer epoch has committed.
+    /// it. Fails when a newer epoch has committed. Where partitions were claimed, the checkpoint holds the
+    /// places that moved, and the commit fails when one of them was claimed by another session.
     async fn commit(&mut self, checkpoint: &Checkpoint) -> Result<()>;
 
     /// Ends the connection. What was not committed is given up.

@@ -11,6 +11,8 @@ pub enum ConnectorState {
     /// Opening connections.
     #[default]
     Starting,
+    /// Another process captures; this one takes over when that one is gone.
+    Standby,
     /// A source that reads a snapshot, or a sink that receives one.
     Snapshotting,
     /// Following changes.

@@ -1,20 +1,19 @@
 //! The contract of a transport: the durable, ordered log between capture and delivery.
 
-use crate::{LogId, Offset, Place, Position, Record, RecordBatch, Result, TopicPartition};
+use crate::{
+    LogId, Offset, Position, Record, RecordBatch, Result, TopicPartition, checkpoint::Places,
+};
 use async_trait::async_trait;
-use std::collections::BTreeMap;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-
-/// How far consumers have got, partition by partition.
-pub type Places = BTreeMap<TopicPartition, Place>;
 
 /// How far order reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ordering {
-    /// One sequence for the whole pipeline: commit order, transactions contiguous.
+    /// One sequence for the whole pipeline: commit order, transactions contiguous. One process has the log.
     Total,
-    /// One sequence a partition: order holds per key, transactions are spread.
+    /// One sequence a partition: order holds per key, transactions are spread. Several processes may
+    /// share the partitions, and the log keeps their offsets.
     PerPartition,
 }
 
@@ -69,16 +68,21 @@ pub trait Transport: Send + Sync + 'static {
     /// All partitions that consumers share, so far as they exist.
     async fn partitions(&self) -> Result<Vec<TopicPartition>>;
 
+    /// Where a consumer begins that has no place in a partition yet: at the oldest record that is there.
+    async fn first(&self, _of: &TopicPartition) -> Result<Offset> {
+        Ok(Offset(0))
+    }
+
     /// Tells the log how far the consumers called `group` have got, for whoever looks for it there, and
     /// for consumers that cannot keep it themselves. Fails when another process has the partitions now.
-    /// A log that keeps no offsets does nothing.
+    /// A log of one process keeps no offsets and does nothing.
     async fn commit(&self, _group: &str, _places: &Places) -> Result<()> {
         Ok(())
     }
 
-    /// What was told so last; partitions without are left out. `None` from a log that keeps no offsets.
-    async fn committed(&self, _group: &str, _of: &[TopicPartition]) -> Result<Option<Places>> {
-        Ok(None)
+    /// What was told so last; partitions without are left out.
+    async fn committed(&self, _group: &str, _of: &[TopicPartition]) -> Result<Places> {
+        Ok(Places::new())
     }
 
     /// Opens a reader at an offset. An offset that retention has passed is an error, never skipped.

@@ -7,6 +7,7 @@ use crate::{
     resume,
     route::Router,
     supervise::{Restart, Restarts},
+    unsayable::Unsayable,
 };
 use bytes::Bytes;
 use cdc_core::{
@@ -14,7 +15,7 @@ use cdc_core::{
     channel::{BatchReceiver, BudgetedBatch, batch_channel},
     status::{ConnectorState, Problem, SourceStatus},
     store::CaptureProgress,
-    transport::AppendReceipt,
+    transport::{AppendReceipt, Lease},
 };
 use futures::{StreamExt, stream::FuturesOrdered};
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -31,6 +32,14 @@ const IN_FLIGHT_MAX: usize = 64;
 /// Progress is stored at most this often while changes flow.
 const SAVE_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How a session of the source ended without an error.
+enum End {
+    /// The source has nothing more to send, or the pipeline stops.
+    Ended,
+    /// Another process may capture now.
+    Deposed,
+}
+
 /// Runs the source for as long as the pipeline lives.
 pub(crate) async fn supervise(shared: Arc<Shared>, stop: CancellationToken) -> Result<()> {
     let mut restarts = Restarts::new(shared.spec.retry, shared.spec.seed);
@@ -40,10 +49,14 @@ pub(crate) async fn supervise(shared: Arc<Shared>, stop: CancellationToken) -> R
         let (outcome, progressed) = session.run(&stop).await;
         ever_ran |= progressed;
         let failure = match outcome {
-            Ok(()) => {
+            Ok(End::Ended) => {
                 shared.update(|status| status.source.state = ConnectorState::Stopped);
                 shared.currency.source_ended();
                 return Ok(());
+            }
+            Ok(End::Deposed) => {
+                tracing::warn!("another process may capture now; this one stands by");
+                continue;
             }
             Err(failure) => failure,
         };
@@ -92,17 +105,49 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    async fn run(mut self, stop: &CancellationToken) -> (Result<()>, bool) {
-        let outcome = tokio::select! { biased;
-            () = stop.cancelled() => Ok(None),
-            opened = self.open() => opened.map(Some),
-        };
-        let outcome = match outcome {
-            Ok(Some((source, progress))) => self.capture(source, progress, stop).await,
-            Ok(None) => Ok(()),
-            Err(failure) => Err(failure),
-        };
+    async fn run(mut self, stop: &CancellationToken) -> (Result<End>, bool) {
+        let outcome = self.lead(stop).await;
         (outcome, self.moved)
+    }
+
+    /// Captures for as long as no other process may.
+    async fn lead(&mut self, stop: &CancellationToken) -> Result<End> {
+        let lease = tokio::select! { biased;
+            () = stop.cancelled() => return Ok(End::Ended),
+            lease = self.take_over() => lease?,
+        };
+        let lost = lease.lost.clone();
+        let opened = tokio::select! { biased;
+            () = stop.cancelled() => return Ok(End::Ended),
+            () = lost.cancelled() => return Ok(End::Deposed),
+            opened = self.open() => opened?,
+        };
+        let (source, progress) = opened;
+        tokio::select! { biased;
+            // Dropping the source is a crash that it can stand.
+            () = lost.cancelled() => Ok(End::Deposed),
+            ended = self.capture(source, progress, stop) => ended.map(|()| End::Ended),
+        }
+    }
+
+    /// Waits until this process is the one that captures.
+    async fn take_over(&self) -> Result<Lease> {
+        let shared = self.shared;
+        if shared.is_shared() {
+            shared.update(|status| status.source.state = ConnectorState::Standby);
+        }
+        let lease = shared.spec.transport.lead(&shared.group("capture")).await?;
+        if shared.is_shared() {
+            // Whatever another process still writes under the epoch before is refused from here on.
+            shared.epoch.begin().await?;
+            let epoch = shared.epoch.current();
+            tracing::info!(epoch, "this process captures");
+            shared.update(|status| {
+                status.epoch = epoch;
+                status.source.state = ConnectorState::Starting;
+            });
+        }
+        Ok(lease)
     }
 
     async fn open(&self) -> Result<(Box<dyn cdc_core::Source>, Option<CaptureProgress>)> {
@@ -137,7 +182,8 @@ impl Session<'_> {
             cancel: stop.child_token(),
         };
         let follow = follow_status(self.shared, status_seen);
-        let router = Router::new(Arc::clone(&spec.transport), spec.format.encoder());
+        let router = Router::new(Arc::clone(&spec.transport), spec.format.encoder())
+            .setting_aside(Unsayable::new(spec));
         let mut forward = Forward {
             shared: self.shared,
             router,
@@ -266,7 +312,8 @@ impl Forward<'_> {
         *self.moved |= durable.changes > 0;
         self.shared.update(|status| {
             let log = &mut status.transport;
-            if let Some((_, end)) = durable.ends.last() {
+            // The offsets of several partitions are no one number.
+            if let [(_, end)] = &*durable.ends {
                 log.end_offset = end.0;
             }
             log.newest_position = log.newest_position.max(durable.newest);

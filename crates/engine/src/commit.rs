@@ -1,7 +1,7 @@
 //! What a sink has been given and not committed, and when it is time to.
 
 use cdc_core::{Change, Checkpoint, Offset, Place, Position, TopicPartition, sink::CommitBoundary};
-use std::time::Duration;
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
 
 /// A commit is due after so many changes …
@@ -15,6 +15,8 @@ const AGE_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Progress {
     checkpoint: Checkpoint,
+    /// Places that moved since the last commit, where only those are stored.
+    moved: Option<BTreeSet<TopicPartition>>,
     boundary: CommitBoundary,
     changes: u64,
     bytes: usize,
@@ -24,11 +26,54 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(checkpoint: Checkpoint, boundary: CommitBoundary) -> Self {
-        Self { checkpoint, boundary, changes: 0, bytes: 0, since: None, inside_transaction: false }
+        let moved = None;
+        let (changes, bytes, since, inside_transaction) = (0, 0, None, false);
+        Self { checkpoint, moved, boundary, changes, bytes, since, inside_transaction }
+    }
+
+    /// Of a sink that several processes share: partitions come and go, and a commit stores the places
+    /// that moved.
+    pub(crate) fn shared(checkpoint: Checkpoint) -> Self {
+        let moved = Some(BTreeSet::new());
+        Self { moved, ..Self::new(checkpoint, CommitBoundary::AnyChange) }
     }
 
     pub(crate) fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
+    }
+
+    /// What the next commit stores.
+    pub(crate) fn to_store(&self) -> Cow<'_, Checkpoint> {
+        let Some(moved) = &self.moved else { return Cow::Borrowed(&self.checkpoint) };
+        let Checkpoint { epoch, log, partitions } = &self.checkpoint;
+        let place = |at: &TopicPartition| Some((at.clone(), *partitions.get(at)?));
+        let partitions = moved.iter().filter_map(place).collect();
+        Cow::Owned(Checkpoint { epoch: *epoch, log: *log, partitions })
+    }
+
+    /// Has any place moved that is not stored?
+    pub(crate) fn has_moved(&self) -> bool {
+        self.moved.as_ref().is_some_and(|moved| !moved.is_empty())
+    }
+
+    /// A partition is this consumer's from now on.
+    pub(crate) fn hold(&mut self, at: TopicPartition, place: Place) {
+        self.checkpoint.partitions.insert(at, place);
+    }
+
+    /// A partition is another's from now on.
+    pub(crate) fn let_go(&mut self, at: &TopicPartition) {
+        self.checkpoint.partitions.remove(at);
+        if let Some(moved) = &mut self.moved {
+            moved.remove(at);
+        }
+    }
+
+    /// The next commit stores this place again, wherever it is.
+    pub(crate) fn touch(&mut self, at: &TopicPartition) {
+        if let Some(moved) = &mut self.moved {
+            moved.insert(at.clone());
+        }
     }
 
     pub(crate) fn newest(&self, of: &TopicPartition) -> Option<Position> {
@@ -83,18 +128,29 @@ impl Progress {
             .partitions
             .entry(at.clone())
             .or_insert(Place { offset: Offset(0), position: Position::default() });
+        let before = *place;
         place.offset = place.offset.max(next);
         place.position = position.map_or(place.position, |p| p.max(place.position));
+        if let Some(moved) = &mut self.moved
+            && before != *place
+            && !moved.contains(at)
+        {
+            moved.insert(at.clone());
+        }
     }
 
     /// Puts a place into the checkpoint that is no reading place.
     pub(crate) fn mark(&mut self, at: TopicPartition, place: Place) {
+        self.touch(&at);
         self.checkpoint.partitions.insert(at, place);
     }
 
     pub(crate) fn committed(&mut self) -> u64 {
         self.bytes = 0;
         self.since = None;
+        if let Some(moved) = &mut self.moved {
+            moved.clear();
+        }
         std::mem::take(&mut self.changes)
     }
 }

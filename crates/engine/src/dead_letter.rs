@@ -20,9 +20,19 @@ pub(crate) fn marker() -> TopicPartition {
     TopicPartition::new(MARKER, 0)
 }
 
+/// The same for the letters of one partition, where processes share the partitions.
+pub(crate) fn marker_of(partition: &TopicPartition) -> TopicPartition {
+    TopicPartition::new(format!("{MARKER}/{}", partition.topic), partition.partition)
+}
+
 /// Is this no place in a log but the mark of a redelivered letter?
 pub(crate) fn is_marker(partition: &TopicPartition) -> bool {
-    &*partition.topic == MARKER
+    partition.topic.starts_with(MARKER)
+}
+
+/// The partition that a letter was read from, by the name that the letter has for it.
+pub(crate) fn partition_of(info: &DeadLetterInfo) -> TopicPartition {
+    TopicPartition::new(info.topic.as_str(), info.partition)
 }
 
 /// The mark of a letter.
@@ -34,10 +44,14 @@ pub(crate) fn mark_of(letter: &DeadLetter) -> Place {
 #[derive(Debug, Default)]
 pub(crate) struct Parked {
     count: u64,
+    /// Letters of the sink in the store, those in other processes' partitions included.
+    stored: u64,
     /// Tables whose every change is set aside, with the number of their letters.
     tables: BTreeMap<String, u64>,
-    /// Letters above the checkpoint: reading will meet them again after a restart.
-    ahead: BTreeSet<Position>,
+    /// Letters above the checkpoint, and their partitions: reading will meet them again after a restart.
+    ahead: BTreeMap<Position, TopicPartition>,
+    /// The partitions that have letters, where this process has not all of them.
+    partitions: Option<BTreeSet<TopicPartition>>,
 }
 
 impl Parked {
@@ -48,23 +62,53 @@ impl Parked {
         checkpoint: &Checkpoint,
     ) -> Result<Self> {
         let mut parked = Self::default();
-        let redelivered = checkpoint.partitions.get(&marker()).copied();
+        if target.shared.is_shared() {
+            parked.partitions = Some(BTreeSet::new());
+        }
         let mut after = 0;
         loop {
             let letters = store.list(Some(&target.spec.sink_id), after, PAGE).await?;
             let Some(last) = letters.last() else { return Ok(parked) };
             after = last.id;
             for letter in &letters {
-                if redelivered == Some(mark_of(letter)) {
+                let at = partition_of(&letter.info);
+                let mark = if parked.partitions.is_some() { marker_of(&at) } else { marker() };
+                if checkpoint.partitions.get(&mark) == Some(&mark_of(letter)) {
                     store.remove(&[letter.id]).await?;
                     continue;
                 }
-                let info = &letter.info;
-                parked.note(info);
-                if reading_place(checkpoint, info).is_none_or(|read| info.position > read) {
-                    parked.ahead.insert(info.position);
+                parked.stored += 1;
+                if let Some(partitions) = &mut parked.partitions {
+                    if !checkpoint.partitions.contains_key(&at) {
+                        continue;
+                    }
+                    partitions.insert(at.clone());
+                }
+                parked.note(&letter.info);
+                let position = letter.info.position;
+                if reading_place(checkpoint, &at).is_none_or(|read| position > read) {
+                    parked.ahead.insert(position, at);
                 }
             }
+        }
+    }
+
+    /// The partitions that have letters, where this process has not all of them.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.partitions.iter().flatten()
+    }
+
+    /// Letters of the sink in the store when it was last looked, and since then as far as this process
+    /// knows.
+    pub(crate) fn stored(&self) -> u64 {
+        self.stored
+    }
+
+    /// Where the letter is marked as redelivered.
+    pub(crate) fn mark_for(&self, letter: &DeadLetter) -> TopicPartition {
+        match &self.partitions {
+            Some(_) => marker_of(&partition_of(&letter.info)),
+            None => marker(),
         }
     }
 
@@ -77,7 +121,7 @@ impl Parked {
 
     /// Must this change be passed by?
     pub(crate) fn holds(&self, change: &Change) -> bool {
-        self.ahead.contains(&change.position) || self.holds_table(&change.schema.table)
+        self.ahead.contains_key(&change.position) || self.holds_table(&change.schema.table)
     }
 
     pub(crate) fn holds_table(&self, table: &TableId) -> bool {
@@ -92,9 +136,11 @@ impl Parked {
         self.tables.keys().cloned().collect()
     }
 
-    /// The checkpoint has passed `position`.
-    pub(crate) fn passed(&mut self, position: Position) {
-        self.ahead = self.ahead.split_off(&Position::new(position.commit, position.ordinal + 1));
+    /// The checkpoint has moved.
+    pub(crate) fn passed(&mut self, checkpoint: &Checkpoint) {
+        self.ahead.retain(|position, at| {
+            reading_place(checkpoint, at).is_none_or(|read| *position > read)
+        });
     }
 
     /// Stores changes as dead letters: the one that was refused with its error, or those that follow
@@ -107,11 +153,16 @@ impl Parked {
         error: Option<&Error>,
         scope: ParkScope,
     ) -> Result<()> {
-        let new = changes.iter().filter(|d| !self.ahead.contains(&d.change.position));
+        let new = changes.iter().filter(|d| !self.ahead.contains_key(&d.change.position));
         let letters: Vec<DeadLetter> =
             new.map(|delivered| letter(target, from, delivered, error, scope)).collect();
         for letter in &letters {
-            self.ahead.insert(letter.info.position);
+            let at = partition_of(&letter.info);
+            if let Some(partitions) = &mut self.partitions {
+                partitions.insert(at.clone());
+            }
+            self.ahead.insert(letter.info.position, at);
+            self.stored += 1;
             self.note(&letter.info);
         }
         let sink = target.spec.sink_id.clone();
@@ -135,7 +186,11 @@ impl Parked {
             after = last.id;
             for letter in letters {
                 let info = &letter.info;
-                let passed = !self.ahead.contains(&info.position);
+                if self.partitions.as_ref().is_some_and(|ours| !ours.contains(&partition_of(info)))
+                {
+                    continue;
+                }
+                let passed = !self.ahead.contains_key(&info.position);
                 if info.retry_requested && passed && !waiting.contains(&info.table) {
                     return Ok(Some(letter));
                 }
@@ -149,6 +204,7 @@ impl Parked {
     /// A letter was delivered at last.
     pub(crate) fn forget(&mut self, info: &DeadLetterInfo) {
         self.count = self.count.saturating_sub(1);
+        self.stored = self.stored.saturating_sub(1);
         if let Some(left) = self.tables.get_mut(&info.table).filter(|_| info.holds_table) {
             *left -= 1;
             if *left == 0 {
@@ -159,12 +215,14 @@ impl Parked {
 }
 
 /// How far the partition that a letter came from has been read.
-fn reading_place(checkpoint: &Checkpoint, info: &DeadLetterInfo) -> Option<Position> {
-    let places = checkpoint.partitions.iter().filter(|(at, _)| at.partition == info.partition);
+fn reading_place(checkpoint: &Checkpoint, letter: &TopicPartition) -> Option<Position> {
+    if let Some(place) = checkpoint.partitions.get(letter) {
+        return Some(place.position);
+    }
     // A broker's partitions carry the topic of the table; an embedded log has one for all.
-    let exact = places.clone().find(|(at, _)| *at.topic == info.topic);
-    let any = places.filter(|(at, _)| !at.topic.starts_with('~')).map(|(_, place)| place);
-    exact.map(|(_, place)| place).or_else(|| any.max_by_key(|p| p.position)).map(|p| p.position)
+    let places = checkpoint.partitions.iter().filter(|(at, _)| at.partition == letter.partition);
+    let any = places.filter(|(at, _)| !at.topic.starts_with('~')).map(|(_, place)| place.position);
+    any.max()
 }
 
 fn letter(
@@ -177,7 +235,10 @@ fn letter(
     let change = &delivered.change;
     let info = DeadLetterInfo {
         sink_id: target.spec.sink_id.clone(),
-        topic: delivered.topic.to_string(),
+        topic: match target.shared.is_shared() {
+            true => from.topic.to_string(),
+            false => delivered.topic.to_string(),
+        },
         table: change.schema.table.to_string(),
         partition: from.partition,
         offset: delivered.offset,

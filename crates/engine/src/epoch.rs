@@ -12,9 +12,16 @@ pub(crate) struct Epoch {
 }
 
 impl Epoch {
-    pub(crate) async fn begin(store: Arc<dyn CheckpointStore>) -> Result<Self> {
-        let epoch = store.begin_epoch(0).await?;
-        Ok(Self { store, current: watch::Sender::new(epoch), raising: Mutex::new(()) })
+    /// Before the first [`begin`](Self::begin) it is 0.
+    pub(crate) fn new(store: Arc<dyn CheckpointStore>) -> Self {
+        Self { store, current: watch::Sender::new(0), raising: Mutex::new(()) }
+    }
+
+    /// Begins a new one: at the start of the only process, or when one of several takes capture over.
+    pub(crate) async fn begin(&self) -> Result<()> {
+        let epoch = self.store.begin_epoch(0).await?;
+        self.current.send_replace(epoch);
+        Ok(())
     }
 
     pub(crate) fn current(&self) -> u64 {

@@ -58,6 +58,21 @@ pub(crate) fn schema_not_learnt(table: &cdc_core::TableId) -> Error {
         .with_remedy("this is a fault of cdc itself: please report it with the log around it")
 }
 
+/// A format or a record needs a registry, and the pipeline has none.
+pub(crate) fn no_registry() -> Error {
+    let context = "records have schemas of a registry, and the pipeline has no schema registry";
+    Error::new("CDC-4030", Origin::Config, Retry::AfterOperator, context).with_remedy(
+        "name the schema registry beside the brokers, or choose json or json_with_schemas as format of keys and values",
+    )
+}
+
+/// Another producer's record is Protobuf.
+pub(crate) fn foreign_protobuf() -> Error {
+    let context = "a record of another producer is Protobuf, which is read only where cdc wrote it";
+    Error::new("CDC-4031", Origin::Transport, Retry::Never, context)
+        .with_remedy("have the other producer write Avro or JSON")
+}
+
 /// The state knows another log than the one that is there.
 pub(crate) fn other_log(position: Position) -> Error {
     let context =

@@ -3,5 +3,5 @@
 mod debezium;
 mod row;
 
-pub use debezium::DebeziumFormat;
+pub use debezium::{DebeziumFormat, DebeziumSpec};
 pub use row::RowFormat;

@@ -29,9 +29,11 @@ mod snapshot;
 mod spec;
 mod status;
 mod supervise;
+mod unsayable;
 pub mod verify;
 
-pub use format::{DebeziumFormat, RowFormat};
+pub use cdc_codec::debezium::Encoding;
+pub use format::{DebeziumFormat, DebeziumSpec, RowFormat};
 pub use pipeline::run;
 pub use repair::orders;
 pub use snapshot::order_snapshot;

@@ -46,6 +46,16 @@ impl Shared {
         drop(self.status.subscribe().wait_for(is_so).await);
     }
 
+    /// May other processes run this pipeline beside this one?
+    pub(crate) fn is_shared(&self) -> bool {
+        self.spec.is_shared()
+    }
+
+    /// The name under which the consumers of one sink share the log.
+    pub(crate) fn group(&self, sink_id: &str) -> String {
+        format!("{}.{sink_id}", self.spec.pipeline_id)
+    }
+
     /// What a sink is told when it is opened.
     pub(crate) fn sink_context(&self, sink: &crate::SinkSpec) -> SinkContext {
         SinkContext {
@@ -90,7 +100,10 @@ pub async fn run(
     status: watch::Sender<PipelineStatus>,
     cancel: CancellationToken,
 ) -> Result<()> {
-    let epoch = Epoch::begin(Arc::clone(&spec.checkpoints)).await?;
+    let epoch = Epoch::new(Arc::clone(&spec.checkpoints));
+    if !spec.is_shared() {
+        epoch.begin().await?;
+    }
     let started_at_ms = milliseconds(spec.clock.now());
     status.send_replace(first_status(&spec, epoch.current(), started_at_ms));
     let target = match spec.until {
@@ -192,14 +205,16 @@ fn first_status(spec: &PipelineSpec, epoch: u64, started_at_ms: u64) -> Pipeline
 async fn follow_transport(shared: Arc<Shared>, stop: CancellationToken) -> Result<()> {
     let transport = &shared.spec.transport;
     let mut condition = transport.condition();
-    let partition = transport.partition_of("", &[]);
-    let end = transport.end(&partition).await?;
-    let newest = transport.newest(&partition).await?;
-    shared.update(|status| {
-        let log = &mut status.transport;
-        log.end_offset = log.end_offset.max(end.0);
-        log.newest_position = log.newest_position.max(newest);
-    });
+    if !shared.is_shared() {
+        let partition = transport.partition_of("", &[]);
+        let end = transport.end(&partition).await?;
+        let newest = transport.newest(&partition).await?;
+        shared.update(|status| {
+            let log = &mut status.transport;
+            log.end_offset = log.end_offset.max(end.0);
+            log.newest_position = log.newest_position.max(newest);
+        });
+    }
     loop {
         let paused = match &*condition.borrow_and_update() {
             Condition::Writable => None,

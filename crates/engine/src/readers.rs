@@ -44,10 +44,6 @@ impl Readers {
         self.reads.is_empty()
     }
 
-    pub(crate) fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
-        self.generations.keys()
-    }
-
     pub(crate) async fn assign(&mut self, partition: TopicPartition, from: Offset) -> Result<()> {
         let reader = self.transport.read(&partition, from).await?;
         self.generation += 1;

@@ -83,9 +83,11 @@ pub(crate) async fn supervise(shared: Arc<Shared>, stop: CancellationToken) -> R
     Ok(())
 }
 
-/// Can any of the sinks be compared?
+/// Can any of the sinks be compared here? Of a shared log one process sees only a part, and so cannot.
 pub(crate) fn compares(spec: &crate::PipelineSpec) -> bool {
-    spec.source.compares() && spec.sinks.iter().any(|sink| sink.connector.compares())
+    !spec.is_shared()
+        && spec.source.compares()
+        && spec.sinks.iter().any(|sink| sink.connector.compares())
 }
 
 /// Compares all replicas, has the source tell of what differs, and waits until it has. Returns how many

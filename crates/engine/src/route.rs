@@ -1,7 +1,8 @@
 //! Changes to records: which partition each belongs to, and what a partition has already.
 
+use crate::unsayable::Unsayable;
 use cdc_core::{
-    Change, Position, Record, Result, SchemaId, TableSchema, TopicPartition, Transport,
+    Change, Position, Record, Result, Retry, SchemaId, TableSchema, TopicPartition, Transport,
     format::{Draft, Encoder},
 };
 use std::{
@@ -17,6 +18,8 @@ pub(crate) struct Router {
     known: BTreeMap<usize, Arc<TableSchema>>,
     partitions: BTreeMap<TopicPartition, PartitionTail>,
     drafts: Vec<Draft>,
+    /// Where changes go that have no form in the format; without it they are errors.
+    unsayable: Option<Unsayable>,
 }
 
 /// What is at the end of one partition.
@@ -33,7 +36,12 @@ type Routed = BTreeMap<TopicPartition, Vec<Record>>;
 impl Router {
     pub(crate) fn new(transport: Arc<dyn Transport>, encoder: Box<dyn Encoder>) -> Self {
         let (known, partitions) = (BTreeMap::new(), BTreeMap::new());
-        Self { transport, encoder, known, partitions, drafts: Vec::new() }
+        Self { transport, encoder, known, partitions, drafts: Vec::new(), unsayable: None }
+    }
+
+    /// Sets changes aside that have no form in the format.
+    pub(crate) fn setting_aside(self, unsayable: Unsayable) -> Self {
+        Self { unsayable: Some(unsayable), ..self }
     }
 
     /// Encodes changes, leaving out what a partition has already. The records of each partition are
@@ -42,7 +50,14 @@ impl Router {
         let mut routed = Routed::new();
         self.learn(changes).await?;
         for change in changes {
-            self.encoder.encode(change, &mut self.drafts)?;
+            if let Err(error) = self.encoder.encode(change, &mut self.drafts) {
+                match &self.unsayable {
+                    Some(unsayable) if error.retry == Retry::Never => {
+                        unsayable.set_aside(change, &error).await?;
+                    }
+                    _ => return Err(error),
+                }
+            }
             let mut drafts = std::mem::take(&mut self.drafts);
             for draft in drafts.drain(..) {
                 self.place(change, draft, &mut routed).await?;
@@ -116,8 +131,8 @@ impl Router {
 mod tests {
     use super::*;
     use crate::RowFormat;
-    use cdc_core::format::Format as _;
     use cdc_core::{Operation, TableId, Timestamp, Transaction};
+    use cdc_core::{dead_letter::DeadLetterStore as _, format::Format as _};
     use cdc_testkit::memory::{MemoryLog, MemoryStores, MemoryTransport};
 
     fn change(ordinal: u64) -> Change {
@@ -152,5 +167,59 @@ mod tests {
         transport.append(partition, records[..1].to_vec()).await.unwrap();
         let again = router().route(&[change(1)]).await.unwrap();
         assert_eq!(again[partition].len(), 2, "the change is still to be appended");
+    }
+
+    /// Refuses the changes of one ordinal.
+    struct Refusing {
+        encoder: Box<dyn Encoder>,
+        ordinal: u64,
+        retry: Retry,
+    }
+
+    #[async_trait::async_trait]
+    impl Encoder for Refusing {
+        async fn learn(&mut self, schemas: &[&Arc<TableSchema>]) -> Result<()> {
+            self.encoder.learn(schemas).await
+        }
+
+        fn encode(&mut self, change: &Change, out: &mut Vec<Draft>) -> Result<()> {
+            if change.position.ordinal == self.ordinal {
+                let origin = cdc_core::Origin::Source;
+                return Err(cdc_core::Error::new("CDC-4221", origin, self.retry, "no form"));
+            }
+            self.encoder.encode(change, out)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_without_a_form_is_set_aside_and_the_rest_goes_on() {
+        let stores = MemoryStores::new();
+        let router = |retry| {
+            let transport = Arc::new(MemoryTransport::open(&MemoryLog::new(1, 1)));
+            let format = RowFormat::new(stores.clone(), "p", transport.ordering());
+            let encoder = Refusing { encoder: format.encoder(), ordinal: 2, retry };
+            let unsayable =
+                Unsayable::of(stores.clone(), Arc::new(cdc_core::clock::SystemClock), "p");
+            Router::new(transport, Box::new(encoder)).setting_aside(unsayable)
+        };
+        let changes = [change(1), change(2), change(3)];
+        let routed = router(Retry::Never).route(&changes).await.unwrap();
+        // Again after a crash: the same letter.
+        router(Retry::Never).route(&changes).await.unwrap();
+        let positions: Vec<u64> =
+            routed.values().flatten().map(|record| record.position.ordinal).collect();
+        assert_eq!(positions, [0, 1, 3], "the schema and two changes");
+        let letters = stores.list(None, 0, 10).await.unwrap();
+        let [letter] = letters.as_slice() else { panic!("{letters:?}") };
+        assert_eq!(letter.info.sink_id, crate::unsayable::CAPTURE);
+        assert_eq!(
+            (letter.info.position, &*letter.info.error_code),
+            (Position::new(1, 2), "CDC-4221")
+        );
+        let read = cdc_codec::row::decode_letter(&letter.payload, letter.info.position).unwrap();
+        assert_eq!(read.operation, Operation::Truncate);
+        for retry in [Retry::Backoff, Retry::AfterOperator] {
+            assert!(router(retry).route(&changes).await.is_err(), "it may pass another time");
+        }
     }
 }

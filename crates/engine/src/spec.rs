@@ -8,6 +8,7 @@ use cdc_core::{
     format::Format,
     retry::RetryPolicy,
     store::{CheckpointStore, SchemaStore},
+    transport::Ordering,
 };
 use std::{fmt, sync::Arc};
 
@@ -44,6 +45,13 @@ pub struct PipelineSpec {
     pub retry: RetryPolicy,
     /// When to end by itself.
     pub until: Until,
+}
+
+impl PipelineSpec {
+    /// May other processes run this pipeline beside this one?
+    pub(crate) fn is_shared(&self) -> bool {
+        self.transport.ordering() == Ordering::PerPartition
+    }
 }
 
 impl fmt::Debug for PipelineSpec {

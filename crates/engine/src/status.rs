@@ -53,14 +53,16 @@ impl PipelineStatus {
         }
     }
 
-    /// Why the pipeline is not ready; empty when it is: the source is connected and at work, the log
+    /// Why the pipeline is not ready; empty when it is: the source is connected and at work, here or in
+    /// another process, the log
     /// takes records, and no sink is parked or down.
     #[must_use]
     pub fn not_ready(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         let healthy =
             |state| matches!(state, ConnectorState::Running | ConnectorState::Snapshotting);
-        if !healthy(self.source.state) || !self.source.connected {
+        let elsewhere = self.source.state == ConnectorState::Standby;
+        if !elsewhere && (!healthy(self.source.state) || !self.source.connected) {
             reasons.push(reason("source", self.source.state, self.source_error.as_ref()));
         }
         if let Some(paused) = &self.transport.paused {
@@ -82,6 +84,7 @@ impl PipelineStatus {
 fn reason(name: &str, state: ConnectorState, problem: Option<&Problem>) -> String {
     let state = match state {
         ConnectorState::Starting => "starting",
+        ConnectorState::Standby => "standing by",
         ConnectorState::Snapshotting => "snapshotting",
         ConnectorState::Running => "not connected",
         ConnectorState::Retrying => "retrying",

@@ -5,7 +5,7 @@ use crate::{
     schema::Schema,
 };
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 /// Who must be upgraded before whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -42,6 +42,19 @@ impl Order {
                                      then upgrade the consumers"
             }
             Self::Breaking => "no order works: change it as below, or write to a new topic",
+        }
+    }
+}
+
+/// One line: what came, what went, what changed.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, was, is, .. } = self;
+        match (was, is) {
+            (None, Some(is)) => write!(f, "+ {place}  {is}"),
+            (Some(was), None) => write!(f, "- {place}  {was}"),
+            (Some(was), Some(is)) => write!(f, "~ {place}  {was}  →  {is}"),
+            (None, None) => write!(f, "~ {place}"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A schema of any of the three languages, from its text to what the checks compare.
 
 use crate::{avro, json, protobuf};
+use cdc_core::registry::SchemaKind;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -33,6 +34,26 @@ impl SchemaType {
             Self::Avro => "AVRO",
             Self::Json => "JSON",
             Self::Protobuf => "PROTOBUF",
+        }
+    }
+}
+
+impl From<SchemaKind> for SchemaType {
+    fn from(kind: SchemaKind) -> Self {
+        match kind {
+            SchemaKind::Avro => Self::Avro,
+            SchemaKind::Json => Self::Json,
+            SchemaKind::Protobuf => Self::Protobuf,
+        }
+    }
+}
+
+impl From<SchemaType> for SchemaKind {
+    fn from(kind: SchemaType) -> Self {
+        match kind {
+            SchemaType::Avro => Self::Avro,
+            SchemaType::Json => Self::Json,
+            SchemaType::Protobuf => Self::Protobuf,
         }
     }
 }

@@ -18,6 +18,8 @@ mod cases;
 mod client;
 /// Confluent's own client for Python.
 mod clients;
+/// The registries as formats know them.
+mod contract;
 /// The registry's file: restarts, damage, kills.
 mod file;
 /// Inputs that the fuzzer keeps.

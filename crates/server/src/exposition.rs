@@ -1,6 +1,6 @@
 //! A pipeline's status in the text format of Prometheus.
 
-use crate::{metrics::METRICS, throughput::Throughput};
+use crate::{PartitionLag, metrics::METRICS, throughput::Throughput};
 use cdc_core::status::{ConnectorState, SinkStatus};
 use cdc_engine::PipelineStatus;
 use std::{collections::BTreeMap, fmt::Write as _};
@@ -10,13 +10,28 @@ use tokio::time::Instant;
 type Samples = BTreeMap<&'static str, Vec<(String, f64)>>;
 
 /// Everything that the status tells.
-pub(crate) fn exposition(status: &PipelineStatus, throughput: &Throughput, now: Instant) -> String {
+pub(crate) fn exposition(
+    status: &PipelineStatus,
+    lag: &[PartitionLag],
+    throughput: &Throughput,
+    now: Instant,
+) -> String {
     let mut samples = Samples::new();
     pipeline(status, &mut samples);
     source(status, &mut samples);
     for sink in &status.sinks {
         let rate = throughput.rate(now, &sink.sink_id, sink.delivered);
         sink_samples(&status.pipeline_id, sink, rate, &mut samples);
+    }
+    for one in lag {
+        let partition = one.partition.to_string();
+        let labels = labels(&[
+            ("pipeline", &status.pipeline_id),
+            ("sink", &one.sink_id),
+            ("topic", &one.topic),
+            ("partition", &partition),
+        ]);
+        push(&mut samples, "cdc_consumer_lag_records", &labels, float(one.lag));
     }
     let mut out = String::new();
     for metric in METRICS {
@@ -104,8 +119,9 @@ fn sink_samples(pipeline: &str, sink: &SinkStatus, rate: f64, samples: &mut Samp
     add("cdc_sink_parked_tables", float(sink.parked_tables.len() as u64));
 }
 
-const STATES: [(ConnectorState, &str); 6] = [
+const STATES: [(ConnectorState, &str); 7] = [
     (ConnectorState::Starting, "starting"),
+    (ConnectorState::Standby, "standby"),
     (ConnectorState::Snapshotting, "snapshotting"),
     (ConnectorState::Running, "running"),
     (ConnectorState::Retrying, "retrying"),

@@ -19,6 +19,7 @@ mod dead_letters;
 mod error;
 mod exposition;
 mod health;
+mod lag;
 mod listen;
 mod metrics;
 mod snapshots;
@@ -26,5 +27,6 @@ mod throughput;
 
 pub use dead_letters::{Letter, LetterPage, Selection, discard, list, retry, show};
 pub use health::health;
+pub use lag::PartitionLag;
 pub use listen::{Parts, Server};
 pub use metrics::{Counters, METRICS, Metric, reference};

@@ -1,7 +1,7 @@
 //! Listens and answers.
 
 use crate::{
-    Counters, dead_letters,
+    Counters, PartitionLag, dead_letters,
     error::{self, Refusal},
     exposition::exposition,
     health::health,
@@ -41,6 +41,8 @@ pub struct Parts {
     pub pipeline_id: String,
     /// What it says about itself.
     pub status: watch::Receiver<PipelineStatus>,
+    /// How far the sinks are behind in each partition; `None` for a log of one, whose status tells it.
+    pub lag: Option<watch::Receiver<Vec<PartitionLag>>>,
     /// The source, for orders about snapshots.
     pub source: SharedSourceConnector,
     /// How far capture has got.
@@ -109,6 +111,11 @@ impl std::ops::Deref for App {
 }
 
 impl App {
+    fn health(&self) -> Value {
+        let lag = self.lag.as_ref().map(|lag| lag.borrow());
+        health(&self.status.borrow(), lag.as_ref().map(|lag| lag.as_slice()))
+    }
+
     /// Refuses a request for another pipeline.
     pub(crate) fn own(&self, pipeline: &str) -> Result<(), Refusal> {
         if pipeline == self.pipeline_id {
@@ -153,7 +160,7 @@ fn router(app: App) -> Router {
 }
 
 async fn get_health(State(app): State<App>) -> Json<Value> {
-    Json(health(&app.status.borrow()))
+    Json(app.health())
 }
 
 async fn get_ready(State(app): State<App>) -> Response {
@@ -164,7 +171,8 @@ async fn get_ready(State(app): State<App>) -> Response {
 }
 
 async fn get_metrics(State(app): State<App>) -> Response {
-    let mut text = exposition(&app.status.borrow(), &app.throughput, Instant::now());
+    let lag = app.lag.as_ref().map(|lag| lag.borrow().clone()).unwrap_or_default();
+    let mut text = exposition(&app.status.borrow(), &lag, &app.throughput, Instant::now());
     text.push_str(&app.counters.render());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
@@ -178,7 +186,7 @@ async fn get_pipeline(
     Path(pipeline): Path<String>,
 ) -> Result<Json<Value>, Refusal> {
     app.own(&pipeline)?;
-    Ok(Json(health(&app.status.borrow())))
+    Ok(Json(app.health()))
 }
 
 async fn get_schema(

@@ -48,6 +48,7 @@ metrics! {
     gauge cdc_log_paused [pipeline] "1 while the log takes no records: the disk is full or retention is at stake.";
     gauge cdc_sink_state [pipeline, sink, state] "1 for the state that the sink is in, 0 for the others.";
     gauge cdc_sink_lag_records [pipeline, sink] "Records of the log that the sink has not committed.";
+    gauge cdc_consumer_lag_records [pipeline, sink, topic, partition] "Records of a partition that the sink has not committed; only where the log has several.";
     gauge cdc_sink_parked_tables [pipeline, sink] "Tables whose changes are all set aside.";
     counter cdc_changes_captured_total [] "Changes captured and durable in the log since the process started.";
     counter cdc_changes_delivered_total [sink] "Changes committed by the sink since the process started.";

@@ -30,6 +30,7 @@ pub(crate) async fn world() -> World {
     let server = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
     let at = server.address();
     let parts = Parts {
+        lag: None,
         pipeline_id: "shop".to_owned(),
         status: receiver,
         source: Arc::new(TakesOrders),

@@ -65,7 +65,7 @@ impl CheckpointStore for Store {
                 refuse_unless_newest(transaction, checkpoint.epoch)?;
                 let mut checkpoints = transaction.open_table(CHECKPOINTS)?;
                 let merged = match stored(&checkpoints, &consumer)? {
-                    Some(old) => forward(&old, checkpoint),
+                    Some(old) => checkpoint.not_behind(&old),
                     None => checkpoint,
                 };
                 let json =
@@ -118,17 +118,4 @@ fn stored(
 
 fn unreadable(consumer: &str, source: serde_json::Error) -> Failure {
     Failure::Unreadable(format!("the checkpoint of {consumer}"), Some(source))
-}
-
-/// The new checkpoint, with no place of it behind the stored one: a place that it leaves out is done
-/// with. Offsets compare only within one log; positions always do.
-fn forward(old: &Checkpoint, mut new: Checkpoint) -> Checkpoint {
-    for (partition, now) in &mut new.partitions {
-        let Some(before) = old.partitions.get(partition) else { continue };
-        now.position = now.position.max(before.position);
-        if new.log == old.log {
-            now.offset = now.offset.max(before.offset);
-        }
-    }
-    new
 }

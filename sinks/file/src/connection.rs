@@ -6,7 +6,8 @@ use cdc_core::catalog::{CapturedTable, SinkConnector};
 use cdc_core::clock::{Clock, SystemClock};
 use cdc_core::sink::Delivery;
 use cdc_core::{
-    Checkpoint, Finding, Result, Sink, SinkBatch, TableSchema, WriteError, catalog::SinkContext,
+    Checkpoint, Finding, LogId, Result, Sink, SinkBatch, TableSchema, TopicPartition, WriteError,
+    catalog::SinkContext, checkpoint::Places,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,6 +136,15 @@ impl Session {
 impl Sink for Session {
     fn delivery(&self) -> Delivery {
         Delivery::ExactlyOnce
+    }
+
+    async fn claim_partitions(
+        &mut self,
+        log: LogId,
+        partitions: &[TopicPartition],
+    ) -> Result<Option<Places>> {
+        let partitions = partitions.to_vec();
+        self.with_writer(move |writer| writer.claim_partitions(log, &partitions)).await.map(Some)
     }
 
     async fn claim(&mut self, epoch: u64) -> Result<Option<Checkpoint>> {

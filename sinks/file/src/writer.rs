@@ -1,7 +1,9 @@
 //! The files themselves: append, rotate, commit, recover. Everything here blocks.
 
 use crate::{checkpoint::Stored, config::Config, error, names::Names};
-use cdc_core::{Checkpoint, Result, catalog::SinkContext};
+use cdc_core::{
+    Checkpoint, LogId, Offset, Result, TopicPartition, catalog::SinkContext, checkpoint::Places,
+};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -22,6 +24,8 @@ pub(crate) struct Writer {
     length: u64,
     begun_at_ms: u64,
     unsynced: bool,
+    /// Are places stored as they move, beside those that other sessions left?
+    by_partition: bool,
     #[expect(dead_code, reason = "held until the session ends")]
     lock: File,
 }
@@ -58,6 +62,7 @@ impl Writer {
             length: stored.length,
             begun_at_ms: stored.begun_at_ms,
             unsynced: false,
+            by_partition: false,
             stored,
             names,
             lock,
@@ -72,6 +77,24 @@ impl Writer {
             self.stored.save(&self.names, &self.directory)?;
         }
         Ok(self.stored.checkpoint.clone())
+    }
+
+    /// Says where these partitions were committed up to. The lock on the files makes this session the only
+    /// writer.
+    pub(crate) fn claim_partitions(
+        &mut self,
+        log: LogId,
+        partitions: &[TopicPartition],
+    ) -> Result<Places> {
+        self.by_partition = true;
+        let held = &mut self.stored.checkpoint;
+        if held.log != Some(log) {
+            held.partitions.values_mut().for_each(|place| place.offset = Offset(0));
+            held.log = Some(log);
+        }
+        self.stored.save(&self.names, &self.directory)?;
+        let held = &self.stored.checkpoint.partitions;
+        Ok(partitions.iter().filter_map(|at| Some((at.clone(), *held.get(at)?))).collect())
     }
 
     /// Appends whole lines.
@@ -95,14 +118,19 @@ impl Writer {
     /// Makes everything appended durable together with the checkpoint.
     pub(crate) fn commit(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         let newest = self.stored.checkpoint.epoch;
-        if checkpoint.epoch < newest {
+        if !self.by_partition && checkpoint.epoch < newest {
             return Err(error::fenced(&self.names.path, checkpoint.epoch, newest));
         }
         self.sync()?;
         self.stored.file = self.names.data_name(self.number);
         self.stored.length = self.length;
         self.stored.begun_at_ms = self.begun_at_ms;
-        self.stored.checkpoint = checkpoint.clone();
+        if self.by_partition {
+            let places = checkpoint.partitions.iter().map(|(at, place)| (at.clone(), *place));
+            self.stored.checkpoint.partitions.extend(places);
+        } else {
+            self.stored.checkpoint = checkpoint.clone();
+        }
         self.stored.save(&self.names, &self.directory)
     }
 

@@ -55,6 +55,19 @@ pub(crate) fn overtaken(pipeline_id: &str, sink_id: &str) -> Error {
     )
 }
 
+/// A row of the sink's own table was changed by somebody else.
+pub(crate) fn place_unreadable(
+    sink_id: &str,
+    of: &cdc_core::TopicPartition,
+    cause: cdc_core::position::InvalidPosition,
+) -> Error {
+    let context =
+        format!("the place of {of} of sink {sink_id} in cdc.partition_checkpoints is not valid");
+    sink("CDC-3010", Retry::AfterOperator, context).with_source(cause).with_remedy(
+        "restore the row of cdc.partition_checkpoints from a backup, or delete it together with the replica and start over",
+    )
+}
+
 /// The target refuses a change for good.
 pub(crate) fn refused(context: impl Into<String>) -> Error {
     sink("CDC-3006", Retry::Never, context)

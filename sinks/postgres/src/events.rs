@@ -16,9 +16,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cdc_codec::debezium::Encoder;
 use cdc_core::{
-    Checkpoint, Column, DataType, Delivered, Error, Result, Sink, SinkBatch, TableId, TableSchema,
-    TopicPartition, Value, WriteError,
+    Checkpoint, Column, DataType, Delivered, Error, LogId, Result, Sink, SinkBatch, TableId,
+    TableSchema, TopicPartition, Value, WriteError,
     catalog::SinkContext,
+    checkpoint::Places,
     clock::{Clock, SystemClock},
     sink::Delivery,
 };
@@ -211,6 +212,14 @@ impl Sink for Events {
 
     async fn claim(&mut self, epoch: u64) -> Result<Option<Checkpoint>> {
         self.session.claim(epoch).await.map(Some)
+    }
+
+    async fn claim_partitions(
+        &mut self,
+        log: LogId,
+        partitions: &[TopicPartition],
+    ) -> Result<Option<Places>> {
+        self.session.claim_partitions(log, partitions).await.map(Some)
     }
 
     async fn prepare(&mut self, _: Option<&TableSchema>, _: &Arc<TableSchema>) -> Result<()> {

@@ -20,6 +20,7 @@ mod literal;
 mod numeric;
 mod replica;
 mod session;
+mod shares;
 mod sql;
 mod state;
 mod table;

@@ -20,8 +20,10 @@ use crate::{
 };
 use async_trait::async_trait;
 use cdc_core::{
-    Change, Checkpoint, Error, Result, Sink, SinkBatch, TableId, TableSchema, Value, WriteError,
+    Change, Checkpoint, Error, LogId, Result, Sink, SinkBatch, TableId, TableSchema,
+    TopicPartition, Value, WriteError,
     catalog::SinkContext,
+    checkpoint::Places,
     sink::{CommitBoundary, Delivery, ParkScope},
 };
 use indexmap::IndexMap;
@@ -335,6 +337,14 @@ impl Sink for Replica {
 
     async fn claim(&mut self, epoch: u64) -> Result<Option<Checkpoint>> {
         self.session.claim(epoch).await.map(Some)
+    }
+
+    async fn claim_partitions(
+        &mut self,
+        log: LogId,
+        partitions: &[TopicPartition],
+    ) -> Result<Option<Places>> {
+        self.session.claim_partitions(log, partitions).await.map(Some)
     }
 
     async fn prepare(&mut self, _: Option<&TableSchema>, new: &Arc<TableSchema>) -> Result<()> {

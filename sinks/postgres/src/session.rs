@@ -4,9 +4,12 @@ use crate::{
     Config,
     connection::{Connection, application_name},
     error,
+    shares::Shares,
     state::State,
 };
-use cdc_core::{Checkpoint, Result, catalog::SinkContext};
+use cdc_core::{
+    Checkpoint, LogId, Result, TopicPartition, catalog::SinkContext, checkpoint::Places,
+};
 
 const BEGIN: &str = "START TRANSACTION ISOLATION LEVEL READ COMMITTED";
 /// Starts a transaction and marks where the batch begins in it.
@@ -18,14 +21,27 @@ const MOVE_MARK: &str = "RELEASE SAVEPOINT batch; SAVEPOINT batch";
 /// Takes the batch's rows out of the transaction and leaves the mark.
 const UNDO_BATCH: &str = "ROLLBACK TO SAVEPOINT batch";
 
+/// What a session is the only writer of.
+#[derive(Debug)]
+enum Owned {
+    /// Nothing yet.
+    Nothing,
+    /// The whole sink, whose checkpoint was stored so often.
+    Sink { commits: i64 },
+    /// Some partitions of one that several processes share.
+    Partitions(Shares),
+}
+
+/// A process that stands still must not keep its rows locked for whoever takes over.
+const GIVE_WAY: &str = "SET idle_in_transaction_session_timeout = '30s'";
+
 /// A session of a sink on its target.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) connection: Connection,
     pub(crate) state: State,
     pub(crate) application_name: String,
-    /// How often the checkpoint was stored; `None` before the claim.
-    commits: Option<i64>,
+    owned: Owned,
     in_transaction: bool,
     /// Is there a savepoint in the open transaction?
     marked: bool,
@@ -42,7 +58,7 @@ impl Session {
             connection,
             state,
             application_name,
-            commits: None,
+            owned: Owned::Nothing,
             in_transaction: false,
             marked: false,
             broken: false,
@@ -55,7 +71,7 @@ impl Session {
         if self.broken {
             return Err(error::contract("a sink session was used after it had failed"));
         }
-        if self.commits.is_none() {
+        if matches!(self.owned, Owned::Nothing) {
             return Err(error::contract("a sink session was used before it was claimed"));
         }
         self.broken = true;
@@ -69,8 +85,28 @@ impl Session {
 
     pub(crate) async fn claim(&mut self, epoch: u64) -> Result<Checkpoint> {
         let claimed = self.state.claim(&self.connection, epoch).await?;
-        self.commits = Some(claimed.commits);
+        self.owned = Owned::Sink { commits: claimed.commits };
         Ok(claimed.checkpoint)
+    }
+
+    pub(crate) async fn claim_partitions(
+        &mut self,
+        log: LogId,
+        partitions: &[TopicPartition],
+    ) -> Result<Places> {
+        if self.broken || self.in_transaction {
+            return Err(error::contract("partitions were claimed with changes uncommitted"));
+        }
+        let mut shares = match std::mem::replace(&mut self.owned, Owned::Nothing) {
+            Owned::Partitions(shares) => shares,
+            Owned::Nothing | Owned::Sink { .. } => {
+                self.connection.simple("setting a timeout", GIVE_WAY).await?;
+                Shares::default()
+            }
+        };
+        let places = shares.claim(&self.state, &self.connection, log, partitions).await?;
+        self.owned = Owned::Partitions(shares);
+        Ok(places)
     }
 
     /// Makes sure that a transaction is open.
@@ -102,9 +138,16 @@ impl Session {
     pub(crate) async fn commit(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         self.enter()?;
         self.begin().await?;
-        let commits = self.commits.unwrap_or(0);
-        self.state.save_and_commit(&self.connection, checkpoint, commits).await?;
-        self.commits = Some(commits + 1);
+        match &mut self.owned {
+            Owned::Nothing => return Err(error::contract("a commit came before the claim")),
+            Owned::Sink { commits } => {
+                self.state.save_and_commit(&self.connection, checkpoint, *commits).await?;
+                *commits += 1;
+            }
+            Owned::Partitions(shares) => {
+                shares.save_and_commit(&self.state, &self.connection, checkpoint).await?;
+            }
+        }
         self.in_transaction = false;
         self.marked = false;
         self.leave();

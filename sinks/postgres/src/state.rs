@@ -15,6 +15,7 @@ use tokio_postgres::{
 pub(crate) const SCHEMA: &str = "cdc";
 
 const EXISTS: &str = "SELECT to_regclass('cdc.checkpoints') IS NOT NULL
+                         AND to_regclass('cdc.partition_checkpoints') IS NOT NULL
                          AND to_regclass('cdc.replica_tables') IS NOT NULL,
                              to_regnamespace('cdc') IS NOT NULL";
 
@@ -30,6 +31,18 @@ const CREATE_TABLES: &str = "
         checkpoint json NOT NULL,
         committed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         PRIMARY KEY (pipeline_id, sink_id)
+    ) WITH (fillfactor = 50);
+    CREATE TABLE IF NOT EXISTS cdc.partition_checkpoints (
+        pipeline_id text NOT NULL,
+        sink_id text NOT NULL,
+        topic text NOT NULL,
+        partition int NOT NULL,
+        claims bigint NOT NULL,
+        log uuid,
+        next_offset bigint NOT NULL DEFAULT 0,
+        position text NOT NULL DEFAULT '0:0',
+        committed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        PRIMARY KEY (pipeline_id, sink_id, topic, partition)
     ) WITH (fillfactor = 50);
     CREATE TABLE IF NOT EXISTS cdc.replica_tables (
         pipeline_id text NOT NULL,
@@ -100,8 +113,8 @@ const SAVE_TABLE: &str = "
 /// What is stored for one sink of one pipeline.
 #[derive(Debug)]
 pub(crate) struct State {
-    pipeline_id: String,
-    sink_id: String,
+    pub(crate) pipeline_id: String,
+    pub(crate) sink_id: String,
     save: Statement,
 }
 
@@ -137,6 +150,27 @@ pub(crate) async fn stored_checkpoint(
     let parse = |text: &String| serde_json::from_str(text);
     let checkpoint = found.first().map(parse).transpose();
     checkpoint.map_err(|cause| error::checkpoint_unreadable(sink_id, cause))
+}
+
+/// What became of a commit.
+pub(crate) enum Saved {
+    Yes,
+    /// The checkpoint is another session's.
+    Lost,
+}
+
+/// Waits for a commit whose checkpoint divides by zero when it is not this session's any more.
+pub(crate) async fn saved(
+    connection: &Connection,
+    both: impl Future<Output = Result<(), tokio_postgres::Error>>,
+) -> Result<Saved> {
+    let doing = "committing";
+    match tokio::time::timeout(connection.answer_timeout(), both).await {
+        Err(_) => Err(error::timed_out(doing)),
+        Ok(Ok(())) => Ok(Saved::Yes),
+        Ok(Err(failure)) if failure.code() == Some(&SqlState::DIVISION_BY_ZERO) => Ok(Saved::Lost),
+        Ok(Err(failure)) => Err(error::from_postgres(doing, failure)),
+    }
 }
 
 impl State {
@@ -188,7 +222,6 @@ impl State {
         checkpoint: &Checkpoint,
         commits: i64,
     ) -> Result<()> {
-        let doing = "committing";
         let epoch = i64::try_from(checkpoint.epoch).unwrap_or(i64::MAX);
         let json = serde_json::to_string(checkpoint)
             .map_err(|e| error::checkpoint_unreadable(&self.sink_id, e))?;
@@ -204,17 +237,9 @@ impl State {
             );
             saved.map(|_| ()).and(committed)
         };
-        match tokio::time::timeout(connection.answer_timeout(), both).await {
-            Err(_) => Err(error::timed_out(doing)),
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(failure)) => {
-                let lost = failure.code() == Some(&SqlState::DIVISION_BY_ZERO);
-                if lost {
-                    Err(self.explain_loss(connection, epoch).await)
-                } else {
-                    Err(error::from_postgres(doing, failure))
-                }
-            }
+        match saved(connection, both).await? {
+            Saved::Yes => Ok(()),
+            Saved::Lost => Err(self.explain_loss(connection, epoch).await),
         }
     }
 

@@ -52,6 +52,9 @@ async fn look(config: &Config, scope: &Scope, expected: &[String]) -> Result<Vec
     let absent: Vec<&String> =
         expected.iter().filter(|topic| !topics.contains_key(*topic)).collect();
     findings.extend(missing(config, &absent));
+    if let Some(topic) = absent.first().filter(|_| !config.auth_mechanism.takes_tokens()) {
+        findings.extend(may_create(&factory, &appender, topic).await?);
+    }
     if !config.auth_mechanism.takes_tokens() && !ours.is_empty() {
         let names: Vec<&str> = ours.keys().take(TOPICS_MAX).map(|topic| topic.as_str()).collect();
         findings.extend(settings(&factory, &appender, &names).await?);
@@ -124,6 +127,36 @@ fn missing(config: &Config, absent: &[&String]) -> Vec<Finding> {
         )
     });
     found.collect()
+}
+
+/// Asks whether a topic could be created, without creating it.
+async fn may_create(
+    factory: &Factory,
+    appender: &Arc<Appender>,
+    topic: &str,
+) -> Result<Option<Finding>> {
+    let admin: AdminClient<Context> =
+        AdminClient::from_config_and_context(&factory.settings(), factory.context())
+            .map_err(|error| error::client(&error))?;
+    let timeout = factory.config.request_timeout();
+    let options = AdminOptions::new().request_timeout(Some(timeout)).validate_only(true);
+    let plan = TopicPlan::of_changes(topic, &factory.config);
+    let asked = admin.create_topics([&plan.request()], &options).await;
+    let asked = asked.map_err(|error| {
+        error::request("ask whether topics can be created", &error, &appender.heard)
+    })?;
+    // Dropping it waits for its thread.
+    drop(tokio::task::spawn_blocking(move || drop(admin)));
+    let refused = asked.into_iter().find_map(std::result::Result::err);
+    Ok(refused.map(|(_, code)| {
+        Finding::error(
+            format!("the topic {topic} cannot be created: {code}"),
+            format!(
+                "grant Create on the cluster or on topics with kafka-acls.sh, or create it by hand:\n{}",
+                plan.command(&factory.config.bootstrap_servers)
+            ),
+        )
+    }))
 }
 
 async fn settings(

@@ -1,7 +1,7 @@
 //! The `kafka` block of the platform file, as far as it concerns the transport.
 
 use crate::error;
-use cdc_core::{Result, Secret};
+use cdc_core::{Result, Secret, naming};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -14,7 +14,7 @@ pub struct Config {
     pub bootstrap_servers: String,
     /// First part of the names of consumer groups: `{group_id}.{pipeline}.{sink}`.
     pub group_id: String,
-    /// Where a consumer group without offsets begins.
+    /// Always `earliest`, whatever stands here: a table that is new would lose its first changes.
     pub auto_offset_reset: OffsetReset,
     /// Always on, whatever stands here: without it a failure could leave a gap or repeat records.
     pub enable_idempotence: bool,
@@ -310,6 +310,9 @@ impl Config {
         if !self.enable_idempotence {
             notices.push("kafka.enable_idempotence is always true: false would allow gaps");
         }
+        if self.auto_offset_reset == OffsetReset::Latest {
+            notices.push("kafka.auto_offset_reset is always earliest: latest would lose changes");
+        }
         if !matches!(self.acks.as_str(), "all" | "-1") {
             notices.push("kafka.acks is always all: less would confirm what a broker may lose");
         }
@@ -329,6 +332,18 @@ impl Config {
     #[must_use]
     pub fn group_name(&self, group: &str) -> String {
         format!("{}.{group}", self.group_id)
+    }
+
+    /// The topic of a pipeline's state.
+    #[must_use]
+    pub fn state_topic(&self, pipeline_id: &str) -> String {
+        naming::topic_of(&[&self.group_id, pipeline_id, "state"])
+    }
+
+    /// The topic, always empty, whose one partition the holders of a pipeline's leases are assigned.
+    #[must_use]
+    pub fn lease_topic(&self, pipeline_id: &str) -> String {
+        naming::topic_of(&[&self.group_id, pipeline_id, "lease"])
     }
 }
 

@@ -191,6 +191,64 @@ pub(crate) fn aborted(transactional_id: &str, reason: &str) -> Error {
         .with_remedy("look into the brokers' logs; the same records are sent again by themselves")
 }
 
+/// A newer epoch of the pipeline has begun.
+pub(crate) fn fenced_epoch(given: u64, newest: u64) -> Error {
+    let context = format!("epoch {given} may not save any more: epoch {newest} has begun");
+    Error::new("CDC-2119", Origin::Transport, Retry::Never, context).with_remedy(
+        "nothing: another process of this pipeline has taken over and goes on from what was saved",
+    )
+}
+
+/// The topic of the pipeline's state cannot be what it must be.
+pub(crate) fn state_topic(topic: &str, why: &str, remedy: &str) -> Error {
+    let context = format!("the topic {topic} cannot hold the pipeline's state: {why}");
+    Error::new("CDC-2120", Origin::Transport, Retry::AfterOperator, context).with_remedy(remedy)
+}
+
+/// A record of the state is none of ours, or of a newer version.
+pub(crate) fn state_record(topic: &str, offset: u64) -> Error {
+    let context =
+        format!("the record at offset {offset} of the state topic {topic} cannot be read");
+    Error::new("CDC-2121", Origin::Transport, Retry::AfterOperator, context).with_remedy(
+        "run the newest version of `cdc` that has run this pipeline; if another program wrote the \
+         record, send one with the same key and no value",
+    )
+}
+
+/// More changes are parked than may be.
+pub(crate) fn too_many_letters(sink: &str, held: usize, letters_max: usize) -> Error {
+    let context = format!(
+        "{held} dead letters wait of at most {letters_max}: no room for the refused changes of sink \
+         {sink}"
+    );
+    Error::new("CDC-2122", Origin::Transport, Retry::AfterOperator, context).with_remedy(
+        "deliver or give up what is parked: `cdc dead-letters list`, then `retry` or `discard`",
+    )
+}
+
+/// A counter has no next number.
+pub(crate) fn used_up(counter: &str) -> Error {
+    let context = format!("the counter of {counter} has reached its end");
+    Error::new("CDC-2123", Origin::Transport, Retry::AfterOperator, context).with_remedy(
+        "run the pipeline under another `pipeline_id`, which begins with a new snapshot",
+    )
+}
+
+/// Others were always faster.
+pub(crate) fn contended(topic: &str) -> Error {
+    answer(&format!("write to the state topic {topic} before other processes do"), Code::Fail)
+}
+
+/// Something of ours has no form in JSON.
+pub(crate) fn unwritable(source: serde_json::Error) -> Error {
+    answer("encode a record of the pipeline's state", Code::Fail).with_source(source)
+}
+
+/// Does the producer take nothing more after this?
+pub(crate) fn stops_appends(error: &Error) -> bool {
+    error.code == "CDC-2107"
+}
+
 /// How the library's own report of a missing token is told from a refused one.
 const NO_TOKEN: &str = "no token for the login to Kafka";
 

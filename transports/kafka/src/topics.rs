@@ -8,7 +8,7 @@ use crate::{
 };
 use cdc_core::{Result, TopicPartition};
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
     config::FromClientConfigAndContext,
     types::RDKafkaErrorCode as Code,
 };
@@ -20,6 +20,8 @@ use std::{
 
 /// How long a new topic may take until every partition has a leader.
 const LEADERS_WAIT_MAX: Duration = Duration::from_secs(30);
+/// The smallest segment of a state topic.
+const STATE_SEGMENT: u64 = 32 << 20;
 /// How often that is looked at.
 const LEADERS_POLL: Duration = Duration::from_millis(50);
 
@@ -32,6 +34,8 @@ pub struct Scope {
     pub without_suffixes: Vec<String>,
     /// And these.
     pub also: Vec<String>,
+    /// The pipeline's id, which the topic of its leases is named after.
+    pub pipeline: String,
 }
 
 impl Scope {
@@ -75,6 +79,51 @@ impl TopicPlan {
             partitions: config.topic_num_partitions,
             replication: config.topic_replication_factor,
             configs,
+        }
+    }
+
+    /// What the cluster is asked for.
+    pub(crate) fn request(&self) -> NewTopic<'_> {
+        let partitions = i32::try_from(self.partitions).unwrap_or(i32::MAX);
+        let replicas = TopicReplication::Fixed(i32::from(self.replication));
+        let mut topic = NewTopic::new(&self.name, partitions, replicas);
+        for (key, value) in &self.configs {
+            topic = topic.set(key, value);
+        }
+        topic
+    }
+
+    /// The topic of a pipeline's state. What the configuration says of new topics is for changes; of that,
+    /// only what concerns safety and size holds here too.
+    #[must_use]
+    pub fn of_state(pipeline_id: &str, config: &Config) -> Self {
+        let mut plan = Self::of_changes(&config.state_topic(pipeline_id), config);
+        plan.partitions = 1;
+        plan.configs
+            .retain(|key, _| matches!(key.as_str(), "max.message.bytes" | "min.insync.replicas"));
+        let largest = plan.configs.get("max.message.bytes").and_then(|bytes| bytes.parse().ok());
+        // Compaction leaves the newest segment alone, and each start reads the whole topic.
+        let segment = largest.unwrap_or(0_u64).saturating_mul(2).clamp(STATE_SEGMENT, 1 << 30);
+        for (key, value) in [
+            ("cleanup.policy", "compact".to_owned()),
+            ("segment.bytes", segment.to_string()),
+            ("segment.ms", "3600000".to_owned()),
+            ("min.cleanable.dirty.ratio", "0.1".to_owned()),
+        ] {
+            plan.configs.insert(key.to_owned(), value);
+        }
+        plan
+    }
+
+    /// The topic whose one partition the holders of a pipeline's leases are assigned.
+    #[must_use]
+    pub fn of_leases(pipeline_id: &str, config: &Config) -> Self {
+        let name = config.lease_topic(pipeline_id);
+        Self {
+            name,
+            partitions: 1,
+            replication: config.topic_replication_factor,
+            configs: BTreeMap::new(),
         }
     }
 
@@ -184,27 +233,47 @@ impl Topics {
         if to.partition < found { Ok(()) } else { Err(error::unknown_partition(to)) }
     }
 
+    /// Deletes topics; answers with those that were there.
+    pub(crate) async fn remove(&self, topics: &[String]) -> Result<Vec<String>> {
+        let admin = self.admin()?;
+        let timeout = self.factory.config.request_timeout();
+        let options =
+            AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let results = admin.delete_topics(&names, &options).await.map_err(|error| {
+            error::request("delete the pipeline's topics", &error, &self.appender.heard)
+        })?;
+        // Dropping it waits for its thread.
+        drop(tokio::task::spawn_blocking(move || drop(admin)));
+        let mut removed = Vec::new();
+        for result in results {
+            match result {
+                Ok(topic) => removed.push(topic),
+                Err((_, Code::UnknownTopicOrPartition | Code::UnknownTopic)) => {}
+                Err((topic, code)) => {
+                    return Err(error::answer(&format!("delete the topic {topic}"), code));
+                }
+            }
+        }
+        Ok(removed)
+    }
+
     async fn create(&self, plan: &TopicPlan) -> Result<bool> {
         let bootstrap = &self.factory.config.bootstrap_servers;
         let refuse = |why: &str| error::provision(&plan.name, why, &plan.command(bootstrap));
         if self.factory.config.auth_mechanism.takes_tokens() {
             return Err(refuse("with a login by token topics must be there before"));
         }
-        let admin: AdminClient<Context> =
-            AdminClient::from_config_and_context(&self.factory.settings(), self.factory.context())
-                .map_err(|error| error::client(&error))?;
-        let partitions = i32::try_from(plan.partitions).unwrap_or(i32::MAX);
-        let replicas = TopicReplication::Fixed(i32::from(plan.replication));
-        let mut topic = NewTopic::new(&plan.name, partitions, replicas);
-        for (key, value) in &plan.configs {
-            topic = topic.set(key, value);
-        }
+        let admin = self.admin()?;
         let timeout = self.factory.config.request_timeout();
         let options =
             AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
         let doing = format!("create the topic {}", plan.name);
         let results = admin
-            .create_topics([&topic], &options)
+            .create_topics([&plan.request()], &options)
             .await
             .map_err(|error| error::request(&doing, &error, &self.appender.heard))?;
         // Dropping it waits for its thread.
@@ -221,6 +290,26 @@ impl Topics {
                 other => error::answer(&doing, other),
             }),
         }
+    }
+
+    fn admin(&self) -> Result<AdminClient<Context>> {
+        AdminClient::from_config_and_context(&self.factory.settings(), self.factory.context())
+            .map_err(|error| error::client(&error))
+    }
+
+    /// One setting of a topic, by Kafka's name.
+    pub(crate) async fn setting(&self, topic: &str, key: &str) -> Result<Option<String>> {
+        let admin = self.admin()?;
+        let options =
+            AdminOptions::new().request_timeout(Some(self.factory.config.request_timeout()));
+        let doing = format!("read the settings of the topic {topic}");
+        let found = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
+        // Dropping it waits for its thread.
+        drop(tokio::task::spawn_blocking(move || drop(admin)));
+        let found = found.map_err(|error| error::request(&doing, &error, &self.appender.heard))?;
+        let resource = found.into_iter().next().transpose();
+        let resource = resource.map_err(|code| error::answer(&doing, code))?;
+        Ok(resource.and_then(|resource| resource.get(key).and_then(|entry| entry.value.clone())))
     }
 
     async fn await_leaders(&self, topic: &str) -> Result<()> {
@@ -281,6 +370,7 @@ mod tests {
             prefix: "shop".to_owned(),
             without_suffixes: vec!["dlq".to_owned()],
             also: vec!["__debezium-heartbeat.shop".to_owned()],
+            pipeline: "orders".to_owned(),
         };
         for topic in ["shop.public.orders", "shop.x", "__debezium-heartbeat.shop", "shop.mydlq"] {
             assert!(scope.holds(topic), "{topic}");

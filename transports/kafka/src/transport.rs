@@ -6,6 +6,7 @@ use crate::{
     config::Config,
     error, group,
     group::Lag,
+    lease,
     membership::{self, Member},
     murmur2,
     newest::Prober,
@@ -17,7 +18,8 @@ use crate::{
 use async_trait::async_trait;
 use cdc_core::{
     LogId, Offset, PartitionReader, Position, Record, Result, TopicPartition, Transport,
-    transport::{AppendReceipt, Condition, Membership, Ordering, Places},
+    checkpoint::Places,
+    transport::{AppendReceipt, Condition, Lease, Membership, Ordering},
 };
 use rdkafka::types::RDKafkaErrorCode as Code;
 use sha2::{Digest as _, Sha256};
@@ -64,6 +66,7 @@ impl KafkaTransport {
 
     async fn open_with(config: Config, scope: Scope, id: Option<&str>) -> Result<Self> {
         let factory = Factory::new(config)?;
+        stay_apart(&factory.config, &scope)?;
         for notice in factory.config.notices() {
             tracing::warn!(notice, "a key of the kafka block has no effect");
         }
@@ -102,6 +105,13 @@ impl KafkaTransport {
             }
         }
         Ok(done)
+    }
+
+    /// Deletes topics with everything in them; those that are not there are left out. Says what it did, a
+    /// line each.
+    pub async fn remove(&self, topics: &[String]) -> Result<Vec<String>> {
+        let removed = self.topics.remove(topics).await?;
+        Ok(removed.into_iter().map(|topic| format!("deleted the topic {topic}")).collect())
     }
 
     /// The plan of a topic for changes.
@@ -150,7 +160,7 @@ impl KafkaTransport {
     /// How far a group is behind in every partition of the pipeline.
     pub async fn lag(&self, group: &str) -> Result<Vec<Lag>> {
         let all = self.partitions().await?;
-        let committed = self.committed(group, &all).await?.unwrap_or_default();
+        let committed = self.committed(group, &all).await?;
         let prober = Arc::clone(&self.prober);
         blocking(move || {
             all.into_iter()
@@ -166,6 +176,11 @@ impl KafkaTransport {
         .await
     }
 
+    /// The name on the cluster of a group of this pipeline.
+    fn group(&self, name: &str) -> String {
+        self.factory.config.group_name(name)
+    }
+
     fn member(&self, name: &str) -> Option<Arc<Member>> {
         let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         members.get(name).and_then(Weak::upgrade)
@@ -179,6 +194,20 @@ impl RecordReader {
     /// Waits for at least one record; see [`PartitionReader::next`].
     pub async fn next(&mut self, bytes_max: usize) -> Result<IncomingBatch> {
         self.0.next_records(bytes_max).await
+    }
+}
+
+/// The state of a pipeline must not look like one of its tables.
+fn stay_apart(config: &Config, scope: &Scope) -> Result<()> {
+    let own = [config.state_topic(&scope.pipeline), config.lease_topic(&scope.pipeline)];
+    match own.iter().find(|own| scope.holds(own)) {
+        None => Ok(()),
+        Some(own) => Err(error::invalid_config(
+            "group_id",
+            &format!(
+                "makes {own} a topic of the pipeline's tables: it must not be its `topic_prefix`"
+            ),
+        )),
     }
 }
 
@@ -230,12 +259,18 @@ impl Transport for KafkaTransport {
     }
 
     async fn join(&self, group: &str) -> Result<Membership> {
-        let name = self.factory.config.group_name(group);
+        let name = self.group(group);
         let (membership, member) =
             membership::join(&self.factory, &self.topics, &self.scope, &name)?;
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         members.insert(name, member);
         Ok(membership)
+    }
+
+    async fn lead(&self, name: &str) -> Result<Lease> {
+        let plan = TopicPlan::of_leases(&self.scope.pipeline, &self.factory.config);
+        self.topics.ensure(&plan).await?;
+        lease::lead(&self.factory, TopicPartition::new(plan.name, 0), self.group(name)).await
     }
 
     async fn partitions(&self) -> Result<Vec<TopicPartition>> {
@@ -248,19 +283,23 @@ impl Transport for KafkaTransport {
         Ok(all.concat())
     }
 
+    async fn first(&self, of: &TopicPartition) -> Result<Offset> {
+        self.start(of).await
+    }
+
     async fn commit(&self, group: &str, places: &Places) -> Result<()> {
         if places.is_empty() {
             return Ok(());
         }
-        let name = self.factory.config.group_name(group);
+        let name = self.group(group);
         let (factory, member, places) = (self.factory.clone(), self.member(&name), places.clone());
         blocking(move || group::commit(&factory, &name, member, &places)).await
     }
 
-    async fn committed(&self, group: &str, of: &[TopicPartition]) -> Result<Option<Places>> {
-        let name = self.factory.config.group_name(group);
+    async fn committed(&self, group: &str, of: &[TopicPartition]) -> Result<Places> {
+        let name = self.group(group);
         let (factory, of) = (self.factory.clone(), of.to_vec());
-        blocking(move || group::committed(&factory, &name, &of)).await.map(Some)
+        blocking(move || group::committed(&factory, &name, &of)).await
     }
 
     async fn read(&self, of: &TopicPartition, from: Offset) -> Result<Box<dyn PartitionReader>> {

@@ -42,7 +42,11 @@ fn config(kafka: &Kafka) -> Config {
 }
 
 fn scope(prefix: &str) -> Scope {
-    Scope { prefix: prefix.to_owned(), without_suffixes: vec!["dlq".to_owned()], also: Vec::new() }
+    Scope {
+        prefix: prefix.to_owned(),
+        without_suffixes: vec!["dlq".to_owned()],
+        ..Scope::default()
+    }
 }
 
 async fn open(config: Config, prefix: &str) -> KafkaTransport {

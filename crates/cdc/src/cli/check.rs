@@ -2,12 +2,14 @@
 
 use super::Manner;
 use crate::{
+    backbone::{registry_of, scope_of},
     directory::Probe,
     failure::{Failure, Outcome},
     output::{say, say_json},
+    registry::Registry,
     settings::{Files, Settings},
 };
-use cdc_core::{Finding, catalog::CapturedTable, finding::Level};
+use cdc_core::{Finding, catalog::CapturedTable, finding::Level, naming};
 use cdc_server::Server;
 use serde_json::json;
 use std::net::SocketAddr;
@@ -24,6 +26,7 @@ pub(super) async fn run(files: &Files, manner: &Manner) -> Outcome {
         vec![Section { name: "this machine".to_owned(), findings: here(&settings).await }];
     let (findings, tables) = settings.source.check().await;
     sections.push(Section { name: format!("source ({})", settings.source.kind()), findings });
+    sections.extend(kafka(&settings, &tables).await);
     sections.extend(sinks(&settings, &tables).await);
     let worst = sections.iter().flat_map(|s| &s.findings).map(|f| f.level).max();
     let good = worst.is_none_or(|level| level < Level::Error);
@@ -50,6 +53,33 @@ async fn sinks(settings: &Settings, tables: &[CapturedTable]) -> Vec<Section> {
     sections
 }
 
+/// The cluster and the registry beside it, where they are the log.
+async fn kafka(settings: &Settings, tables: &[CapturedTable]) -> Vec<Section> {
+    let Some(kafka) = settings.platform.kafka() else { return Vec::new() };
+    let prefix = &settings.pipeline.head.topic_prefix;
+    let mut topics: Vec<String> =
+        tables.iter().map(|table| naming::topic(prefix, &table.table)).collect();
+    topics.dedup();
+    let scope = scope_of(settings);
+    let findings = cdc_transport_kafka::check(&kafka.cluster, &scope, &topics).await;
+    let mut sections = vec![Section { name: "Kafka".to_owned(), findings }];
+    let registry = match registry_of(settings, &kafka) {
+        Ok(Some(Registry::Elsewhere(client))) => registry(&client).await,
+        Ok(Some(Registry::Own(_)) | None) => return sections,
+        Err(failure) => vec![of_failure(&failure)],
+    };
+    sections.push(Section { name: "schema registry".to_owned(), findings: registry });
+    sections
+}
+
+async fn registry(client: &cdc_registry::client::Client) -> Vec<Finding> {
+    let (subjects, level) = match (client.subjects().await, client.level(None).await) {
+        (Ok(subjects), Ok(level)) => (subjects.len(), level),
+        (Err(error), _) | (_, Err(error)) => return vec![of_failure(&error.into())],
+    };
+    vec![Finding::ok(format!("the registry answers: {subjects} subjects, level {level}"))]
+}
+
 /// The data directory and the port.
 async fn here(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -57,10 +87,16 @@ async fn here(settings: &Settings) -> Vec<Finding> {
     let running = match settings.directory.probe() {
         Ok(Probe::Taken(holder)) => {
             let pid = holder.map_or("another process".to_owned(), |h| format!("process {}", h.pid));
-            findings.push(Finding::warning(
-                format!("the pipeline runs already ({pid})"),
-                "look at it with cdc status, or stop it before you start another one",
-            ));
+            findings.push(if settings.directory.is_shared() {
+                Finding::ok(format!(
+                    "the pipeline runs here already ({pid}); another one shares its work"
+                ))
+            } else {
+                Finding::warning(
+                    format!("the pipeline runs already ({pid})"),
+                    "look at it with cdc status, or stop it before you start another one",
+                )
+            });
             true
         }
         Ok(Probe::Free) => {

@@ -1,5 +1,7 @@
 //! `cdc consume`: changes as they arrive in the log.
 
+mod kafka;
+
 use super::Manner;
 use crate::{
     failure::{Failure, Outcome},
@@ -10,7 +12,7 @@ use crate::{
 };
 use cdc_codec::debezium::Encoder;
 use cdc_core::{
-    Change, Offset, Operation, StoredRecord, Transport as _,
+    Change, Offset, Operation, Transport as _,
     clock::{Clock as _, SystemClock},
     naming,
 };
@@ -39,6 +41,13 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args, manner: &Manner) -> Outcome {
     let settings = args.files.load()?;
+    if let Some(kafka) = settings.platform.kafka() {
+        let printer = Printer::new(&settings, manner.json || !is_terminal());
+        return tokio::select! { biased;
+            ended = Box::pin(kafka::follow(args, &settings, &kafka, printer)) => ended,
+            _ = tokio::signal::ctrl_c() => Ok(()),
+        };
+    }
     if !settings.directory.log().exists() {
         let context = format!("there is no log in {} yet", settings.directory.root().display());
         let remedy = "start the pipeline with cdc run, or name its data directory: --data-dir DIR";
@@ -70,7 +79,7 @@ async fn follow(
         for record in &batch.records {
             let Some(change) = schemas.decode(record).await? else { continue };
             if filter.takes(&change.schema.table) {
-                printer.print(record, &change)?;
+                printer.print(0, record.offset, &change)?;
                 left -= 1;
             }
             if left == 0 {
@@ -97,10 +106,10 @@ impl Printer {
         Self { json, prefix, encoder, line: Vec::new() }
     }
 
-    fn print(&mut self, record: &StoredRecord, change: &Change) -> Outcome {
+    fn print(&mut self, partition: u32, offset: Offset, change: &Change) -> Outcome {
         let topic = naming::topic(&self.prefix, &change.schema.table);
         let text = if self.json {
-            self.json(record.offset, &topic, change)?
+            self.json(partition, offset, &topic, change)?
         } else {
             self.readable(change)?
         };
@@ -108,7 +117,13 @@ impl Printer {
     }
 
     /// The same line that the file sink writes.
-    fn json(&mut self, offset: Offset, topic: &str, change: &Change) -> Outcome<String> {
+    fn json(
+        &mut self,
+        partition: u32,
+        offset: Offset,
+        topic: &str,
+        change: &Change,
+    ) -> Outcome<String> {
         let key = self.key(change)?;
         self.line.clear();
         self.encoder.value(change, SystemClock.now(), &mut self.line)?;
@@ -116,7 +131,7 @@ impl Printer {
         let topic = serde_json::Value::from(topic);
         let position = change.position;
         Ok(format!(
-            "{{\"topic\":{topic},\"partition\":0,\"offset\":{offset},\"position\":\"{position}\",\"key\":{key},\"value\":{value}}}"
+            "{{\"topic\":{topic},\"partition\":{partition},\"offset\":{offset},\"position\":\"{position}\",\"key\":{key},\"value\":{value}}}"
         ))
     }
 

@@ -2,16 +2,18 @@
 
 use super::Manner;
 use crate::{
+    backbone::State,
     failure::{Failure, Outcome},
     output::{say, say_json, table},
     remote::{Reach, Remote, reach},
     settings::Files,
     when,
 };
+use cdc_core::dead_letter::DeadLetterStore;
 use cdc_server::{LetterPage, Selection};
-use cdc_state::Store;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -61,28 +63,28 @@ pub(super) struct Selected {
 pub(super) async fn run(command: Command, manner: &Manner) -> Outcome {
     match command {
         Command::List { files, sink_id, after, limit } => {
-            let page = Letters::of(&files)?.list(sink_id.as_deref(), after, limit).await?;
+            let page = Letters::of(&files).await?.list(sink_id.as_deref(), after, limit).await?;
             if manner.json { say_json(&page) } else { say(shown(&page)) }
         }
         Command::Show { files, number } => {
-            let letter = Letters::of(&files)?.show(number).await?;
+            let letter = Letters::of(&files).await?.show(number).await?;
             let text = serde_json::to_string_pretty(&letter).unwrap_or_default();
             if manner.json { say_json(&letter) } else { say(text) }
         }
         Command::Retry(selected) => {
-            let count = selected.letters()?.retry(&selected.selection()).await?;
+            let count = selected.letters().await?.retry(&selected.selection()).await?;
             tell(manner, "retry_requested", count, "to be delivered again")
         }
         Command::Discard(selected) => {
-            let count = selected.letters()?.discard(&selected.selection()).await?;
+            let count = selected.letters().await?.discard(&selected.selection()).await?;
             tell(manner, "discarded", count, "discarded")
         }
     }
 }
 
 impl Selected {
-    fn letters(&self) -> Outcome<Letters> {
-        Letters::of(&self.files)
+    async fn letters(&self) -> Outcome<Letters> {
+        Letters::of(&self.files).await
     }
 
     fn selection(&self) -> Selection {
@@ -101,18 +103,21 @@ fn tell(manner: &Manner, key: &str, count: u64, done: &str) -> Outcome {
 /// The dead letters of a pipeline, wherever they can be had.
 enum Letters {
     Running(Remote, String),
-    Stopped(Store, #[expect(dead_code, reason = "held, not used")] crate::directory::Lock),
+    Stopped(
+        Arc<dyn DeadLetterStore>,
+        #[expect(dead_code, reason = "held, not used")] Option<crate::directory::Lock>,
+    ),
 }
 
 impl Letters {
-    fn of(files: &Files) -> Outcome<Self> {
+    async fn of(files: &Files) -> Outcome<Self> {
         let settings = files.load()?;
         let id = &settings.pipeline.head.pipeline_id;
         Ok(match reach(&settings.directory)? {
             Reach::Running(_, remote) => {
                 Self::Running(remote, format!("/api/v1/pipelines/{id}/dead-letters"))
             }
-            Reach::Stopped(lock) => Self::Stopped(Store::open(settings.directory.state())?, lock),
+            Reach::Stopped(lock) => Self::Stopped(State::open(&settings).await?.dead_letters, lock),
         })
     }
 
@@ -125,14 +130,14 @@ impl Letters {
                     remote.get(&format!("{path}?after={after}&limit={limit}{filter}")).await?;
                 serde_json::from_value(page).map_err(|_| not_understood())
             }
-            Self::Stopped(store, _) => Ok(cdc_server::list(store, sink_id, after, limit).await?),
+            Self::Stopped(store, _) => Ok(cdc_server::list(&**store, sink_id, after, limit).await?),
         }
     }
 
     async fn show(&self, number: u64) -> Outcome<Value> {
         match self {
             Self::Running(remote, path) => remote.get(&format!("{path}/{number}")).await,
-            Self::Stopped(store, _) => Ok(cdc_server::show(store, number).await?),
+            Self::Stopped(store, _) => Ok(cdc_server::show(&**store, number).await?),
         }
     }
 
@@ -144,7 +149,7 @@ impl Letters {
                 let answer = remote.call(Method::POST, &path, body.as_ref()).await?;
                 counted(&answer, "retry_requested")
             }
-            Self::Stopped(store, _) => Ok(cdc_server::retry(store, selection).await? as u64),
+            Self::Stopped(store, _) => Ok(cdc_server::retry(&**store, selection).await? as u64),
         }
     }
 
@@ -155,7 +160,7 @@ impl Letters {
                 let answer = remote.call(Method::DELETE, path, body.as_ref()).await?;
                 counted(&answer, "discarded")
             }
-            Self::Stopped(store, _) => Ok(cdc_server::discard(store, selection).await? as u64),
+            Self::Stopped(store, _) => Ok(cdc_server::discard(&**store, selection).await? as u64),
         }
     }
 }

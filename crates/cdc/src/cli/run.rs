@@ -2,23 +2,27 @@
 
 use super::Manner;
 use crate::{
+    backbone::{Backbone, State, registry_of},
     directory::Lock,
     failure::{Failure, Outcome},
-    progress,
+    lag, progress,
+    registry::{self, Monitor, Own, Registry, Sentinel},
+    remote::local,
     settings::{Files, Settings},
     stop, when,
 };
-use cdc_core::{Transport, clock::SystemClock, dead_letter::DeadLetterStore, store::SchemaStore};
-use cdc_engine::{PipelineSpec, PipelineStatus, RowFormat, Until};
+use cdc_core::clock::SystemClock;
+use cdc_engine::{PipelineSpec, PipelineStatus, Until};
 use cdc_server::{Counters, Parts, Server};
-use cdc_state::Store;
-use cdc_transport_embedded::Log;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    sync::watch,
-    time::{Instant, MissedTickBehavior, interval},
+    sync::{Notify, watch},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+
+/// Schemas that were captured last may take so long to get into the registry.
+const ANNOUNCING_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -36,12 +40,31 @@ pub(super) async fn run(args: &Args, manner: &Manner) -> Outcome {
     }
     let mut lock = settings.directory.lock(when::now_ms())?;
     let server = listen(&settings, &mut lock).await?;
-    let store = Store::open(settings.directory.state())?;
-    let log = &settings.platform.embedded;
-    let log = Log::open(settings.directory.log(), settings.id(), log.clone()).await?;
+    let sentinel = Sentinel::new(settings.platform.file.rest.stop_on_incompatible_schema);
+    let mut state = State::open(&settings).await?;
+    let (own, announcing, backbone, registry) = match settings.platform.kafka() {
+        Some(kafka) => {
+            let backbone = Backbone::kafka(&settings, &kafka, state, &sentinel).await?;
+            (None, None, backbone, registry_of(&settings, &kafka)?)
+        }
+        None => {
+            let own = Own::open(&settings).await?;
+            let mut announcing = None;
+            if let Some(own) = &own {
+                (state.schemas, announcing) = own.fed_by(state.schemas, &settings, &sentinel);
+            }
+            let registry = own.as_ref().map(|own| Registry::Own(Arc::clone(&own.registry)));
+            (own, announcing, Backbone::embedded(&settings, state).await?, registry)
+        }
+    };
+    let watch = Watch { registry, announced: own.as_ref().map(|own| Arc::clone(&own.announced)) };
     let until = if args.until_current { Until::Current } else { Until::Cancelled };
-    let spec = spec(&settings, Arc::new(log), store, until);
-    let outcome = Box::pin(work(&settings, spec, server, manner)).await;
+    let work = Work { backbone, server, own, watch, sentinel };
+    let outcome = Box::pin(work.run(&settings, until, manner)).await;
+    if let Some(announcing) = announcing {
+        // What was captured last is in the registry when the process is gone.
+        let _late = tokio::time::timeout(ANNOUNCING_WAIT, announcing).await;
+    }
     drop(lock);
     outcome
 }
@@ -58,41 +81,20 @@ async fn listen(settings: &Settings, lock: &mut Lock) -> Outcome<Option<Server>>
     Ok(Some(server))
 }
 
-/// The address by which processes of this machine reach a server.
-fn local(address: SocketAddr) -> SocketAddr {
-    let mut local = address;
-    if address.ip().is_unspecified() {
-        local.set_ip(if address.is_ipv4() {
-            [127, 0, 0, 1].into()
-        } else {
-            [0, 0, 0, 0, 0, 0, 0, 1].into()
-        });
-    }
-    local
-}
-
-fn spec(
-    settings: &Settings,
-    transport: Arc<dyn Transport>,
-    store: Store,
-    until: Until,
-) -> PipelineSpec {
-    let store = Arc::new(store);
+fn spec(settings: &Settings, backbone: &Backbone, until: Until) -> PipelineSpec {
     let platform = &settings.platform.file;
-    let prefix = &settings.pipeline.head.topic_prefix;
-    let schemas: Arc<dyn SchemaStore> = Arc::clone(&store) as _;
-    let format = RowFormat::new(Arc::clone(&schemas), prefix, transport.ordering());
+    let state = backbone.state.clone();
     PipelineSpec {
         pipeline_id: settings.id().to_owned(),
-        topic_prefix: prefix.clone(),
+        topic_prefix: settings.pipeline.head.topic_prefix.clone(),
         database: settings.pipeline.source.database().to_owned(),
         source: Arc::clone(&settings.source),
         sinks: settings.sinks.clone(),
-        transport,
-        checkpoints: Arc::clone(&store) as _,
-        format: Arc::new(format),
-        schemas,
-        dead_letters: store,
+        transport: Arc::clone(&backbone.transport),
+        checkpoints: state.checkpoints,
+        format: Arc::clone(&backbone.format),
+        schemas: state.schemas,
+        dead_letters: state.dead_letters,
         clock: Arc::new(SystemClock),
         seed: when::now_ms() ^ u64::from(std::process::id()).rotate_left(32),
         memory_budget_bytes: usize::try_from(platform.memory_budget).unwrap_or(usize::MAX),
@@ -101,55 +103,96 @@ fn spec(
     }
 }
 
-/// Runs the pipeline with everything that watches it, until it ends or is told to.
-async fn work(
-    settings: &Settings,
-    spec: PipelineSpec,
+/// Whose schemas are watched.
+struct Watch {
+    registry: Option<Registry>,
+    /// Told when this process registers something.
+    announced: Option<Arc<Notify>>,
+}
+
+impl Watch {
+    /// Never ends.
+    async fn follow(self, settings: &Settings, sentinel: Sentinel) {
+        let Some(registry) = self.registry else { return std::future::pending().await };
+        let prefix = &settings.pipeline.head.topic_prefix;
+        let seconds = settings.platform.file.rest.schema_monitor_interval_seconds;
+        let monitor = Monitor::begin(registry, prefix, sentinel).await;
+        monitor.watch(seconds, self.announced.unwrap_or_default()).await;
+    }
+}
+
+/// A pipeline with everything that watches it.
+struct Work {
+    backbone: Backbone,
     server: Option<Server>,
-    manner: &Manner,
-) -> Outcome {
-    let (status, watched) = watch::channel(PipelineStatus::default());
-    let cancel = CancellationToken::new();
-    let served = CancellationToken::new();
-    let counters = Counters::install();
-    let parts = Parts {
-        pipeline_id: spec.pipeline_id.clone(),
-        status: watched.clone(),
-        source: Arc::clone(&spec.source),
-        checkpoints: Arc::clone(&spec.checkpoints),
-        dead_letters: Arc::clone(&spec.dead_letters) as Arc<dyn DeadLetterStore>,
-        schemas: Arc::clone(&spec.schemas),
-        counters,
-    };
-    let serving = serve(server, parts, served.clone());
-    let lag_seconds = settings.platform.file.rest.lag_monitor_interval_seconds;
-    tracing::info!(pipeline_id = %spec.pipeline_id, "pipeline starts");
-    let started = Instant::now();
-    let running = std::pin::pin!(cdc_engine::run(spec, status, cancel.clone()));
-    let beside = async {
-        tokio::join!(
-            progress::follow(watched.clone(), manner.stderr.clone()),
-            lag(watched.clone(), lag_seconds),
-        )
-    };
-    let ended = tokio::select! { biased;
-        ended = stop::ending(running, &cancel) => ended,
-        failed = serving => Err(failed),
-        _ = beside => Ok(()),
-    };
-    served.cancel();
-    let dead_letters: u64 = watched.borrow().sinks.iter().map(|sink| sink.dead_letters).sum();
+    own: Option<Own>,
+    watch: Watch,
+    sentinel: Sentinel,
+}
+
+impl Work {
+    /// Until it ends or is told to.
+    async fn run(self, settings: &Settings, until: Until, manner: &Manner) -> Outcome {
+        let Self { backbone, server, own, watch, sentinel } = self;
+        let (status, watched) = watch::channel(PipelineStatus::default());
+        let cancel = CancellationToken::new();
+        let served = CancellationToken::new();
+        let (lag_sender, lag) = watch::channel(Vec::new());
+        let spec = spec(settings, &backbone, until);
+        let Backbone { kafka, .. } = backbone;
+        let parts = Parts {
+            pipeline_id: spec.pipeline_id.clone(),
+            status: watched.clone(),
+            lag: kafka.is_some().then_some(lag),
+            source: Arc::clone(&spec.source),
+            checkpoints: Arc::clone(&spec.checkpoints),
+            dead_letters: Arc::clone(&spec.dead_letters),
+            schemas: Arc::clone(&spec.schemas),
+            counters: Counters::install(),
+        };
+        let serving = serve(server, parts, served.clone());
+        let serving_registry = registry::serve(own, served.clone());
+        let lag_seconds = settings.platform.file.rest.lag_monitor_interval_seconds;
+        let lag = async {
+            match kafka {
+                Some(kafka) => lag::follow_kafka(kafka, settings, lag_sender, lag_seconds).await,
+                None => lag::follow(watched.clone(), lag_seconds).await,
+            }
+        };
+        tracing::info!(pipeline_id = %spec.pipeline_id, "pipeline starts");
+        let started = Instant::now();
+        let running = std::pin::pin!(cdc_engine::run(spec, status, cancel.clone()));
+        let beside = async {
+            tokio::join!(
+                progress::follow(watched.clone(), manner.stderr.clone()),
+                lag,
+                watch.follow(settings, sentinel.clone()),
+            )
+        };
+        let ended = tokio::select! { biased;
+            ended = stop::ending(running, sentinel.tripped(), &cancel) => ended,
+            failed = serving => Err(failed),
+            failed = serving_registry => Err(failed),
+            _ = beside => Ok(()),
+        };
+        served.cancel();
+        sum_up(&watched.borrow(), &ended, started);
+        ended
+    }
+}
+
+fn sum_up(status: &PipelineStatus, ended: &Outcome, started: Instant) {
+    let dead_letters: u64 = status.sinks.iter().map(|sink| sink.dead_letters).sum();
     if dead_letters > 0 {
         let remedy = "look at them with cdc dead-letters list";
         tracing::warn!(dead_letters, remedy, "changes are set aside");
     }
-    let delivered: u64 = watched.borrow().sinks.iter().map(|sink| sink.delivered).sum();
+    let delivered: u64 = status.sinks.iter().map(|sink| sink.delivered).sum();
     let seconds = started.elapsed().as_secs();
-    match &ended {
+    match ended {
         Ok(()) => tracing::info!(delivered, seconds, "pipeline stopped"),
         Err(failure) => tracing::debug!(?failure, delivered, seconds, "pipeline failed"),
     }
-    ended
 }
 
 /// Resolves only when the server fails: a pipeline without health is not what was asked for.
@@ -158,28 +201,5 @@ async fn serve(server: Option<Server>, parts: Parts, cancel: CancellationToken) 
     match server.serve(parts, cancel).await {
         Err(error) => error.into(),
         Ok(()) => std::future::pending().await,
-    }
-}
-
-/// Logs each sink's lag from time to time, while there is any.
-async fn lag(status: watch::Receiver<PipelineStatus>, seconds: u64) {
-    if seconds == 0 {
-        return std::future::pending().await;
-    }
-    let mut ticks = interval(Duration::from_secs(seconds));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let status = status.borrow();
-        for sink in status.sinks.iter().filter(|sink| sink.lag_records > 0) {
-            tracing::info!(
-                sink_id = sink.sink_id,
-                topic = status.pipeline_id,
-                partition = 0,
-                lag = sink.lag_records,
-                lag_ms = sink.lag_ms,
-                "consumer.lag"
-            );
-        }
     }
 }

@@ -2,13 +2,13 @@
 
 use super::Manner;
 use crate::{
+    backbone::State,
     failure::Outcome,
     output::{grouped, say, say_json, table},
     remote::{Reach, reach},
     settings::{Files, Settings},
 };
 use cdc_core::snapshot::SnapshotOrder;
-use cdc_state::Store;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -71,8 +71,9 @@ pub(super) async fn give(
             Ok((names(&answer), true))
         }
         Reach::Stopped(_lock) => {
-            let store = Store::open(settings.directory.state())?;
-            let tables = cdc_engine::order_snapshot(&*settings.source, &store, order).await?;
+            let state = State::open(settings).await?;
+            let checkpoints = &*state.checkpoints;
+            let tables = cdc_engine::order_snapshot(&*settings.source, checkpoints, order).await?;
             Ok((tables.iter().map(ToString::to_string).collect(), false))
         }
     }

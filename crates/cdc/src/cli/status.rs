@@ -2,15 +2,16 @@
 
 use super::Manner;
 use crate::{
+    backbone::{State, open_kafka},
     config::show_bytes,
     failure::Outcome,
+    lag,
     output::{duration, grouped, say, say_json, table},
     remote::{Reach, reach},
     settings::{Files, Settings},
     when,
 };
-use cdc_core::{dead_letter::DeadLetterStore as _, store::CheckpointStore as _};
-use cdc_state::Store;
+use cdc_server::PartitionLag;
 use serde_json::{Value, json};
 
 pub(super) async fn run(files: &Files, manner: &Manner) -> Outcome {
@@ -34,19 +35,19 @@ pub(super) async fn run(files: &Files, manner: &Manner) -> Outcome {
 
 /// What the state tells about a pipeline that does not run.
 async fn stopped_status(settings: &Settings) -> Outcome<Value> {
-    let store = Store::open(settings.directory.state())?;
-    let captured = store.load_capture().await?;
+    let state = State::open(settings).await?;
+    let captured = state.checkpoints.load_capture().await?;
     let mut sinks = Vec::new();
     for sink in &settings.pipeline.sinks {
         let id = &sink.head.sink_id;
-        let checkpoint = store.load(&format!("sink/{id}")).await?;
+        let checkpoint = state.checkpoints.load(&format!("sink/{id}")).await?;
         let position = checkpoint.partitions.values().map(|place| place.position).max();
         sinks.push(json!({
             "sink_id": id,
             "sink_type": sink.head.sink_type.name(),
             "status": "stopped",
             "position": position.map(|position| position.to_string()),
-            "dead_letters": store.count(Some(id)).await?,
+            "dead_letters": state.dead_letters.count(Some(id)).await?,
         }));
     }
     Ok(json!({
@@ -57,7 +58,15 @@ async fn stopped_status(settings: &Settings) -> Outcome<Value> {
             "position": captured.map(|progress| progress.position.to_string()),
         },
         "sinks": sinks,
+        "consumer_lag": consumer_lag(settings).await?,
     }))
+}
+
+/// How far every sink is behind in every partition, where somebody else keeps the log.
+async fn consumer_lag(settings: &Settings) -> Outcome<Vec<PartitionLag>> {
+    let Some(kafka) = settings.platform.kafka() else { return Ok(Vec::new()) };
+    let cluster = open_kafka(settings, &kafka).await?;
+    Ok(lag::of_kafka(&cluster, settings).await?)
 }
 
 fn stopped(status: &Value) -> String {
@@ -79,11 +88,34 @@ fn stopped(status: &Value) -> String {
         Some(position) => format!("captured up to {position}"),
         None => "nothing captured yet".to_owned(),
     };
-    format!(
-        "pipeline {} does not run; {captured}\n\n{}",
+    let here = if list(status, "/consumer_lag").is_empty() { "" } else { " on this machine" };
+    let mut out = format!(
+        "pipeline {} does not run{here}; {captured}\n\n{}",
         text(status, "/pipeline_id"),
         table(&rows)
-    )
+    );
+    out.push_str(&partitions(status));
+    out
+}
+
+/// A table of partitions; empty for a log of one, whose lag the sinks tell.
+fn partitions(status: &Value) -> String {
+    let pipeline = text(status, "/pipeline_id");
+    let mut rows =
+        vec![["SINK", "TOPIC", "PARTITION", "NEXT OFFSET", "LAG"].map(str::to_owned).to_vec()];
+    for lag in list(status, "/consumer_lag") {
+        if text(lag, "/topic") == pipeline {
+            return String::new();
+        }
+        rows.push(vec![
+            text(lag, "/sink_id"),
+            text(lag, "/topic"),
+            number(lag, "/partition").to_string(),
+            number(lag, "/offset").to_string(),
+            grouped(number(lag, "/lag")),
+        ]);
+    }
+    if rows.len() == 1 { String::new() } else { format!("\n\n{}", table(&rows)) }
 }
 
 fn running(status: &Value) -> String {
@@ -104,6 +136,7 @@ fn running(status: &Value) -> String {
         None => out.push_str("\n\n"),
     }
     out.push_str(&sinks(status));
+    out.push_str(&partitions(status));
     out
 }
 

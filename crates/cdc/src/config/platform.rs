@@ -1,13 +1,16 @@
 //! `platform.yaml`: on what infrastructure a pipeline runs.
 
 use super::{
-    brokers::{Kafka, KafkaConnect, Kinesis, Pubsub},
+    brokers::{KafkaConnect, Kinesis, Pubsub},
     decode::decode,
     diagnostic::{ConfigError, Diagnostic},
     findings::{Findings, Place},
+    format::Format,
     interpolate::Environment,
+    kafka::{self, Kafka},
     moot,
     pipeline::Keys,
+    registry::Registry,
     yaml::{self, Node},
 };
 use crate::catalog;
@@ -25,7 +28,7 @@ use std::{
 #[serde(default, deny_unknown_fields)]
 pub struct PlatformFile {
     /// Which log lies between capture and delivery. Without this key it is `embedded`, or `kafka`
-    /// when the file has a `kafka` block. This version has `embedded`.
+    /// when the file has a `kafka` block.
     pub transport_mode: Option<TransportMode>,
     /// Bytes that the changes in flight of one process may occupy, like `128 MiB`. A row that is
     /// larger passes alone, and takes several times its size until every sink has it.
@@ -39,8 +42,10 @@ pub struct PlatformFile {
     /// Settings of the reference platform's log reader. `slot_name` and `publication_name` are used
     /// where the pipeline file does not name its own.
     pub wal_reader: WalReader,
-    /// Kafka, for `transport_mode: kafka`. Not in this version.
-    pub kafka: Option<Kafka>,
+    /// What records look like for others.
+    pub format: Format,
+    /// The schema registry of a pipeline that runs by itself.
+    pub registry: Registry,
     /// Capture by Debezium on a Kafka Connect cluster. Not in this version: without this block
     /// capture is native.
     pub connector: Option<KafkaConnect>,
@@ -59,7 +64,8 @@ impl Default for PlatformFile {
             dlq: DeadLetters::default(),
             rest: Rest::default(),
             wal_reader: WalReader::default(),
-            kafka: None,
+            format: Format::default(),
+            registry: Registry::default(),
             connector: None,
             pubsub: None,
             kinesis: None,
@@ -73,7 +79,7 @@ impl Default for PlatformFile {
 pub enum TransportMode {
     /// A log on the disk of this machine.
     Embedded,
-    /// Kafka. Not in this version.
+    /// Topics of a Kafka cluster.
     Kafka,
     /// Google Pub/Sub. Not in this version.
     Pubsub,
@@ -214,12 +220,14 @@ pub struct Rest {
     pub health_address: IpAddr,
     /// Seconds between two `consumer.lag` log lines; 0 turns them off.
     pub lag_monitor_interval_seconds: u64,
-    /// Stop when a table's schema changes incompatibly. Not in this version.
+    /// Stop the pipeline, with exit code 1, when the schema of a table changes in a way that its level in
+    /// the registry forbids? Nothing is delivered under such a schema then.
     pub stop_on_incompatible_schema: bool,
     /// Accepted for files of the reference platform.
     pub max_buffered_messages: Option<u64>,
-    /// Accepted for files of the reference platform.
-    pub schema_monitor_interval_seconds: Option<f64>,
+    /// Seconds between two looks at the versions in the schema registry, each new one of which is told
+    /// by a log line (`schema.version_changed`); 0 turns them off.
+    pub schema_monitor_interval_seconds: u64,
 }
 
 impl Default for Rest {
@@ -231,7 +239,7 @@ impl Default for Rest {
             lag_monitor_interval_seconds: 15,
             stop_on_incompatible_schema: false,
             max_buffered_messages: None,
-            schema_monitor_interval_seconds: None,
+            schema_monitor_interval_seconds: 30,
         }
     }
 }
@@ -278,18 +286,39 @@ pub struct Platform {
     pub data: DataDirectory,
     /// The embedded log.
     pub embedded: cdc_transport_embedded::Config,
+    /// The Kafka cluster and its registry; `None` without the block.
+    pub kafka: Option<Kafka>,
     /// What an operator should know about keys that do less here than elsewhere, a line each.
     pub notices: Vec<String>,
 }
 
+impl Platform {
+    /// Which log lies between capture and delivery.
+    #[must_use]
+    pub fn mode(&self) -> TransportMode {
+        self.file.transport_mode.unwrap_or(match self.kafka {
+            Some(_) => TransportMode::Kafka,
+            None => TransportMode::Embedded,
+        })
+    }
+
+    /// The Kafka cluster, where it is the log.
+    #[must_use]
+    pub fn kafka(&self) -> Option<Kafka> {
+        (self.mode() == TransportMode::Kafka).then(|| self.kafka.clone().unwrap_or_default())
+    }
+}
+
 /// Every key that a platform file may have at its top.
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 13] = [
     "transport_mode",
     "memory_budget",
     "retry",
     "dlq",
     "rest",
     "wal_reader",
+    "format",
+    "registry",
     "embedded",
     "kafka",
     "connector",
@@ -309,17 +338,21 @@ pub fn parse_platform(text: &str, env: &Environment<'_>) -> Result<Platform, Con
     };
     let findings = Findings::default();
     refuse_pipeline_keys(&root, &findings);
-    let handled: Vec<&str> = PIPELINE_KEYS.into_iter().chain(["embedded"]).collect();
+    let handled: Vec<&str> = PIPELINE_KEYS.into_iter().chain(["embedded", "kafka"]).collect();
     let file: Option<PlatformFile> = decode(&root, &Place::default(), &handled, &findings);
     let (data, embedded) = embedded(&root, &findings);
+    let embedded_only = |file: &PlatformFile| file.transport_mode == Some(TransportMode::Embedded);
+    let used = !file.as_ref().is_some_and(embedded_only);
+    let kafka = kafka::kafka(&root, used, &findings);
     if let Some(file) = &file {
         check(file, &root, &findings);
     }
     problems.extend(findings.into_problems());
-    match (file, data, embedded) {
-        (Some(file), Some(data), Some(embedded)) if problems.is_empty() => {
-            let notices = moot::notices(&file, &root);
-            Ok(Platform { file, data, embedded, notices })
+    match (file, data, embedded, kafka) {
+        (Some(file), Some(data), Some(embedded), Some(kafka)) if problems.is_empty() => {
+            let mut platform = Platform { file, data, embedded, kafka, notices: Vec::new() };
+            platform.notices = moot::notices(platform.mode(), &root);
+            Ok(platform)
         }
         _ => Err(ConfigError::new("platform.yaml", text, problems)),
     }
@@ -378,18 +411,10 @@ fn check(file: &PlatformFile, root: &Node, findings: &Findings) {
         problem.span = at(keys);
         findings.add(problem);
     };
-    let mode = file.transport_mode.unwrap_or(match file.kafka {
-        Some(_) => TransportMode::Kafka,
-        None => TransportMode::Embedded,
-    });
-    if mode != TransportMode::Embedded {
-        let key = if file.transport_mode.is_some() { "transport_mode" } else { "kafka" };
+    if let Some(mode @ (TransportMode::Pubsub | TransportMode::Kinesis)) = file.transport_mode {
         let name = format!("{mode:?}").to_lowercase();
-        let problem = catalog::not_in_this_version("transport_mode", &name, &["embedded"]);
-        add(
-            problem.with_remedy("set transport_mode: embedded, or leave the platform file out"),
-            &[key],
-        );
+        let problem = catalog::not_in_this_version("transport_mode", &name, &["embedded", "kafka"]);
+        add(problem, &["transport_mode"]);
     }
     if file.connector.is_some() {
         let message = "capture through Kafka Connect is not in this version";
@@ -399,12 +424,15 @@ fn check(file: &PlatformFile, root: &Node, findings: &Findings) {
             &["connector"],
         );
     }
-    if file.rest.stop_on_incompatible_schema {
-        let message = "`rest.stop_on_incompatible_schema: true` is not in this version";
-        let problem = Diagnostic::new("CDC-0108", message).with_remedy(
-            "remove it: a sink that cannot follow a schema is parked, and the rest goes on",
-        );
-        add(problem, &["rest", "stop_on_incompatible_schema"]);
+    if file.rest.stop_on_incompatible_schema
+        && file.transport_mode != Some(TransportMode::Kafka)
+        && root.get("kafka").is_none()
+        && !file.registry.enabled
+    {
+        let message = "`rest.stop_on_incompatible_schema: true` needs the schema registry";
+        let problem = Diagnostic::new("CDC-0109", message);
+        let remedy = "set registry.enabled: true, or remove rest.stop_on_incompatible_schema";
+        add(problem.with_remedy(remedy), &["rest", "stop_on_incompatible_schema"]);
     }
     if let Err(message) = file.retry.policy() {
         add(Diagnostic::new("CDC-0104", format!("`retry`: {message}")), &["retry"]);

@@ -1,6 +1,7 @@
 //! JSON Schemas of both files, for editors and for the reference.
 
 use super::{
+    kafka::BesideKafka,
     pipeline::{PipelineHead, SinkHead, SourceHead},
     platform::{DataDirectory, PlatformFile},
     unit::Unit,
@@ -59,6 +60,13 @@ pub(super) fn plain_platform_schema() -> Value {
         "The log on the disk of this machine, for `transport_mode: embedded`.".into(),
     );
     add_property(&mut root, "embedded", Value::Object(embedded), false);
+    let mut kafka = object::<cdc_transport_kafka::Config>(&mut generator);
+    merge(&mut kafka, object::<BesideKafka>(&mut generator));
+    kafka.insert(
+        "description".to_owned(),
+        "The Kafka cluster, for `transport_mode: kafka`, and its schema registry.".into(),
+    );
+    add_property(&mut root, "kafka", Value::Object(kafka), false);
     finish(root, &mut generator, "platform.yaml")
 }
 

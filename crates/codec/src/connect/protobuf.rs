@@ -14,6 +14,7 @@
 
 mod digits;
 mod plan;
+mod reader;
 mod text;
 mod writer;
 
@@ -21,4 +22,5 @@ mod writer;
 pub(crate) mod properties;
 
 pub use plan::{Nullables, Plan};
+pub use reader::{Malformed, Reader};
 pub use writer::ProtobufWriter;

@@ -1,6 +1,7 @@
 //! Envelopes as CloudEvents 1.0, structured, in JSON.
 
-use super::envelope::{Envelopes, Image, Telling, images, operation_code};
+use super::encoding::{self, Tell};
+use super::envelope::{Envelopes, Image, Part, Telling, images, operation_code};
 use super::plan::Plan;
 use super::{schemas, source, temporal};
 use crate::connect::{self, JsonWriter, Label, Schema, Writer, label};
@@ -15,11 +16,12 @@ pub(super) fn data_schema(row: Schema, table: &TableSchema) -> Schema {
     Schema::of_fields(fields).named(name)
 }
 
-/// Appends the event.
+/// Appends the event. `text` is the schema of `data`, where that is told.
 pub(super) fn write(
     out: &mut Vec<u8>,
     envelopes: &Envelopes,
     (plan, change, telling): (&Plan, &Change, Telling<'_>),
+    text: Option<&[u8]>,
 ) -> Result<()> {
     let connector = schemas::connector(&change.schema.dialect);
     let prefix = &envelopes.topic_prefix;
@@ -56,19 +58,31 @@ pub(super) fn write(
     writer.field(label!("iodebeziumtxdatacollectionorder"));
     or_null(writer, transaction.map(|t| t.data_collection_order.to_string()));
     out.extend_from_slice(b",\"data\":");
-    let text = plan.texts.as_ref().map(|texts| &texts.value);
-    super::encoder::with_schema(out, text, |writer| {
-        let (before, after) = images(change, telling.part);
-        writer.begin_struct();
-        writer.field(label!("before"));
-        envelopes.write_row(writer, plan, change, before, Image::Before)?;
-        writer.field(label!("after"));
-        envelopes.write_row(writer, plan, change, after, Image::After)?;
-        writer.end_struct();
-        Ok(())
-    })?;
+    encoding::json(out, text, Data { envelopes, plan, change, part: telling.part })?;
     out.push(b'}');
     Ok(())
+}
+
+/// Both images of the row.
+struct Data<'a> {
+    envelopes: &'a Envelopes,
+    plan: &'a Plan,
+    change: &'a Change,
+    part: Part,
+}
+
+impl Tell for Data<'_> {
+    fn tell<W: Writer>(self, out: &mut W) -> Result<()> {
+        let Self { envelopes, plan, change, part } = self;
+        let (before, after) = images(change, part);
+        out.begin_struct();
+        out.field(label!("before"));
+        envelopes.write_row(out, plan, change, before, Image::Before)?;
+        out.field(label!("after"));
+        envelopes.write_row(out, plan, change, after, Image::After)?;
+        out.end_struct();
+        Ok(())
+    }
 }
 
 /// Commit times are told to the millisecond.

@@ -128,18 +128,29 @@ impl Envelopes {
         out: &mut W,
     ) -> Result<()> {
         let plan = self.plan(change);
+        self.write_planned(&plan, change, telling, out)
+    }
+
+    /// As [`write_value`](Self::write_value), by a plan that is at hand.
+    pub(super) fn write_planned<W: Writer>(
+        &self,
+        plan: &Plan,
+        change: &Change,
+        telling: Telling<'_>,
+        out: &mut W,
+    ) -> Result<()> {
         if change.operation == Operation::Message {
-            return self.write_message(out, &plan, change, telling);
+            return self.write_message(out, plan, change, telling);
         }
         if let Some(unwrapping) = &self.unwrapping {
-            return unwrapping.write(out, self, (&plan, change, telling));
+            return unwrapping.write(out, self, (plan, change, telling));
         }
         let (before, after) = images(change, telling.part);
         out.begin_struct();
         out.field(label!("before"));
-        self.write_row(out, &plan, change, before, Image::Before)?;
+        self.write_row(out, plan, change, before, Image::Before)?;
         out.field(label!("after"));
-        self.write_row(out, &plan, change, after, Image::After)?;
+        self.write_row(out, plan, change, after, Image::After)?;
         out.field(label!("source"));
         source::write(out, self, change);
         out.field(label!("transaction"));
@@ -345,7 +356,13 @@ pub(super) fn since_1970(at: SystemTime) -> Timestamp {
     Timestamp { seconds, nanos: elapsed.subsec_nanos() }
 }
 
-fn write_key<W: Writer>(out: &mut W, plan: &Plan, change: &Change, part: Part) -> Result<()> {
+/// Tells the key of a part of a change, by a plan that is at hand.
+pub(super) fn write_key<W: Writer>(
+    out: &mut W,
+    plan: &Plan,
+    change: &Change,
+    part: Part,
+) -> Result<()> {
     out.begin_struct();
     for index in change.schema.key.iter().map(|index| usize::from(*index)) {
         let (column, value) = plan
@@ -373,7 +390,7 @@ fn logged(change: &Change, part: Part, index: usize) -> Option<&Value> {
 }
 
 /// The value that a column kept, where the database logged it before the change.
-fn kept(change: &Change, index: usize) -> Option<&Value> {
+pub(super) fn kept(change: &Change, index: usize) -> Option<&Value> {
     change.before.as_ref()?.get(index).filter(|value| **value != Value::Unchanged)
 }
 

@@ -21,12 +21,22 @@
 //! reader gives it.
 
 mod columns;
+mod exact;
 mod guess;
+mod natives;
+mod own;
 mod text;
 mod values;
 
+#[cfg(test)]
+pub(super) use natives::double;
+pub use own::{Payload, TableReader};
+pub(crate) use text::days_since_1970;
+
 use self::guess::Guesses;
 use self::values::{Column, Marks, Reading};
+use super::envelope::Image;
+use super::mark::InvalidMark;
 use super::options::Placeholder;
 use crate::connect::{self, Field, Kind, Schema};
 use cdc_core::{
@@ -79,6 +89,9 @@ pub enum ForeignError {
     /// It is not an envelope: it may be a row alone, or a record of something else.
     #[error("it is not an envelope of Debezium's: {0}")]
     NotAnEnvelope(&'static str),
+    /// It is one of ours that only a newer version reads.
+    #[error(transparent)]
+    Mark(#[from] InvalidMark),
     /// A value does not fit its schema.
     #[error("column {column:?} of {table} does not fit its schema")]
     Value {
@@ -144,7 +157,9 @@ impl Decoder {
         } else {
             self.describe(schema, payload, source, key)?
         };
-        self.change(&described, (operation, position), payload, source)
+        let row = |row: &Json, image| self.row(&described, row, image);
+        let change = change(&described.schema, (operation, position), payload, source, row)?;
+        Ok(Decoded::Change(Box::new(change)))
     }
 
     fn describe(
@@ -173,58 +188,61 @@ impl Decoder {
         Ok(described)
     }
 
-    fn change(
-        &self,
-        described: &Described,
-        (operation, position): (Operation, Position),
-        payload: &Json,
-        source: &Json,
-    ) -> Result<Decoded, ForeignError> {
-        let image = |name: &str| payload.get(name).filter(|row| !row.is_null());
-        let (before, after) = match operation {
-            Operation::Message => (None, image("message")),
-            Operation::Truncate => (None, None),
-            _ => (image("before"), image("after")),
-        };
-        if before.or(after).is_none() && operation != Operation::Truncate {
-            return Err(ForeignError::NotAnEnvelope("it has no row"));
-        }
-        let schema = &described.schema;
-        let before = before.map(|row| self.row(described, row, true)).transpose()?;
-        Ok(Decoded::Change(Box::new(Change {
-            schema: Arc::clone(schema),
-            operation,
-            before,
-            after: after.map(|row| self.row(described, row, false)).transpose()?,
-            position,
-            log_address: number(source, "lsn").or_else(|| number(source, "pos")).unwrap_or(0),
-            transaction: Arc::new(Transaction {
-                id: number(source, "txId").unwrap_or(0),
-                commit_time: commit_time(source),
-            }),
-            ends_transaction: true,
-        })))
-    }
-
     /// One image of the row. In `before`, null beside the key says nothing, and neither does what is no
     /// value of its type: Debezium writes both for what was not logged.
-    fn row(&self, described: &Described, row: &Json, is_before: bool) -> Result<Row, ForeignError> {
+    fn row(&self, described: &Described, row: &Json, image: Image) -> Result<Row, ForeignError> {
         let schema = &described.schema;
-        let columns = described.columns.iter().zip(&schema.columns).enumerate();
-        let values = columns.map(|(index, (column, named))| {
-            let json = row.get(&named.name).unwrap_or(&Json::Null);
+        let values = described.columns.iter().enumerate().map(|(index, column)| {
+            let json = row.get(&column.label).unwrap_or(&Json::Null);
             let in_key = schema.key.iter().any(|part| usize::from(*part) == index);
             match column.read(json, &self.marks) {
-                Some(Value::Null) | None if is_before && !in_key => Ok(Value::Unchanged),
+                Some(Value::Null) | None if image == Image::Before && !in_key => {
+                    Ok(Value::Unchanged)
+                }
                 Some(value) => Ok(value),
-                None => Err(ForeignError::Value {
-                    table: schema.table.clone(),
-                    column: named.name.clone(),
-                }),
+                None => Err(misfit(schema, index)),
             }
         });
         values.collect()
     }
+}
+
+/// The change that an envelope tells.
+fn change(
+    schema: &Arc<TableSchema>,
+    (operation, position): (Operation, Position),
+    payload: &Json,
+    source: &Json,
+    row: impl Fn(&Json, Image) -> Result<Row, ForeignError>,
+) -> Result<Change, ForeignError> {
+    let image = |name: &str| payload.get(name).filter(|row| !row.is_null());
+    let (before, after) = match operation {
+        Operation::Message => (None, image("message")),
+        Operation::Truncate => (None, None),
+        _ => (image("before"), image("after")),
+    };
+    if before.or(after).is_none() && operation != Operation::Truncate {
+        return Err(ForeignError::NotAnEnvelope("it has no row"));
+    }
+    Ok(Change {
+        schema: Arc::clone(schema),
+        operation,
+        before: before.map(|image| row(image, Image::Before)).transpose()?,
+        after: after.map(|image| row(image, Image::After)).transpose()?,
+        position,
+        log_address: number(source, "lsn").or_else(|| number(source, "pos")).unwrap_or(0),
+        transaction: Arc::new(Transaction {
+            id: number(source, "txId").unwrap_or(0),
+            commit_time: commit_time(source),
+        }),
+        ends_transaction: true,
+    })
+}
+
+/// A value that does not fit its column.
+fn misfit(schema: &TableSchema, column: usize) -> ForeignError {
+    let name = schema.columns.get(column).map_or("?", |column| &column.name);
+    ForeignError::Value { table: schema.table.clone(), column: name.to_owned() }
 }
 
 fn read(bytes: &[u8]) -> Result<Json, ForeignError> {
@@ -285,7 +303,9 @@ fn messages(source: &Json, schema: Option<&Json>) -> Arc<Described> {
     let content = content.as_ref().and_then(|schema| schema.field("message")?.field("content"));
     let is_text = content.is_some_and(|content| content.kind == Kind::String);
     let content = if is_text { Reading::OctetsOfText } else { Reading::Bytes };
-    let columns = [Reading::Text, content].map(|reading| Column { reading }).to_vec();
+    let columns = [("prefix", Reading::Text), ("content", content)];
+    let columns = columns.map(|(label, reading)| Column { label: label.to_owned(), reading });
+    let columns = columns.to_vec();
     Arc::new(Described { schema: Arc::new(TableSchema::of_messages(dialect(source))), columns })
 }
 

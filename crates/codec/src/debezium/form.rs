@@ -1,7 +1,7 @@
 //! How a column's values are written, and what Connect calls them: one decision for both.
 
 use super::native::Native;
-use super::options::{BinaryMode, DecimalMode, IntervalMode, Options, TimeMode};
+use super::options::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, Options, TimeMode};
 use super::temporal::Unit;
 use crate::connect::{Field, Kind, Schema};
 use cdc_core::{Column, DataType};
@@ -111,6 +111,14 @@ impl Form {
             (DecimalMode::Double, _) => Self::DecimalDouble,
             (DecimalMode::String, scale) => Self::DecimalText { scale },
         }
+    }
+
+    /// Are its values arrays or maps, which Protobuf cannot tell from null where they are empty?
+    pub(super) fn is_repeated(&self) -> bool {
+        matches!(
+            self,
+            Self::Array(_) | Self::Native(Native::Vector { .. } | Native::Hstore(HstoreMode::Map))
+        )
     }
 
     /// The schema of the column's values, required.

@@ -28,7 +28,7 @@ pub(super) enum Native {
 }
 
 /// Digits of a currency's fraction, as Debezium takes it.
-const MONEY_SCALE: i32 = 2;
+pub(super) const MONEY_SCALE: i32 = 2;
 const WELL_KNOWN_POINT: [u8; 5] = [1, 1, 0, 0, 0];
 
 impl Native {

@@ -3,6 +3,7 @@
 use super::unwrap::Unwrap;
 use crate::connect::NameAdjustment;
 use md5::{Digest as _, Md5};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How records look. The defaults are those of Debezium's connector for PostgreSQL.
@@ -75,7 +76,7 @@ impl Default for Options {
 }
 
 /// What `numeric` and `money` become.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DecimalMode {
     /// The bytes of an unscaled integer; loses nothing.
@@ -88,7 +89,7 @@ pub enum DecimalMode {
 }
 
 /// What `date`, `time` and `timestamp` become.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeMode {
     /// Milliseconds where the column keeps no more than three digits of a second, else microseconds.
@@ -107,7 +108,7 @@ pub enum TimeMode {
 }
 
 /// What `bytea` becomes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BinaryMode {
     /// Bytes.
@@ -122,7 +123,7 @@ pub enum BinaryMode {
 }
 
 /// What `interval` becomes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IntervalMode {
     /// Microseconds, a month counted as 30.4375 days.
@@ -133,7 +134,7 @@ pub enum IntervalMode {
 }
 
 /// What `hstore` becomes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HstoreMode {
     /// The text of a JSON object.
@@ -144,7 +145,7 @@ pub enum HstoreMode {
 }
 
 /// How headers are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HeaderForm {
     /// As Kafka Connect does when nobody chooses: text as it is, anything else as JSON without a schema.
@@ -155,7 +156,7 @@ pub enum HeaderForm {
 }
 
 /// What stands for a value that was not logged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unlogged {
     /// The type's zero, as Debezium has it: `0`, `""`, `false`, 1970.

@@ -1,13 +1,21 @@
 //! The records of one change, as a topic gets them.
 
-use super::encoder::{Encoder, with_schema};
-use super::envelope::{Part, Telling, Times, since_1970};
+use super::cloud_event;
+use super::encoding::{self, Encoding, Side, Tell};
+use super::envelope::{Envelopes, Part, Telling, Times, since_1970};
+use super::learnt::{Learnt, Notices, Planned};
+use super::mark::{self, Mark};
 use super::notice::Notice;
 use super::options::{HeaderForm, Options};
+use super::plan::Plan;
 use super::transactions::Transactions;
+use super::unwrap::Unwrapping;
 use crate::connect::{self, JsonWriter, Kind, Schema, Writer};
 use bytes::Bytes;
-use cdc_core::{Change, Operation, Result, naming};
+use cdc_core::{
+    Change, Error, Header, Operation, Origin, Result, Retry, SchemaId, TableSchema, naming,
+};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -24,34 +32,96 @@ pub struct Record {
     pub headers: Vec<Header>,
 }
 
-/// A header of a [`Record`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its value.
-    pub value: Bytes,
-}
-
-/// Makes the records of changes, in JSON.
+/// Makes the records of changes.
 ///
 /// One change makes none (a truncate that is skipped), one, two (a delete and its tombstone) or three
 /// records (a change of the key: a delete, its tombstone, a create); with metadata of transactions, the
 /// records of begin and end beside them.
+///
+/// In a format whose schemas have numbers in a registry, everything is [planned](Self::plan) first, the
+/// schemas are registered, and what was planned is [accepted](Self::accept) with the numbers.
 #[derive(Debug)]
 pub struct Records {
-    encoder: Encoder,
+    envelopes: Envelopes,
+    key: Encoding,
+    value: Encoding,
+    /// By the address of the table schema, which is kept so that the address stays taken.
+    tables: BTreeMap<usize, Arc<Learnt>>,
+    last: Option<Arc<Learnt>>,
+    notices: BTreeMap<Notices, Arc<Learnt>>,
     transactions: Transactions,
     context: Vec<Header>,
+    buffer: Vec<u8>,
 }
 
 impl Records {
-    /// Makes the records of a source of this name and database.
+    /// Makes JSON records of a source of this name and database; with schemas if the options say so.
     #[must_use]
     pub fn new(topic_prefix: &str, database: &str, options: Options) -> Self {
-        let context = context(topic_prefix, &options);
-        let encoder = Encoder::with_options(topic_prefix, options).with_database(database);
-        Self { encoder, transactions: Transactions::default(), context }
+        let encoding = if options.schemas { Encoding::JsonWithSchemas } else { Encoding::Json };
+        Self::encoded(topic_prefix, database, options, encoding, encoding)
+    }
+
+    /// Makes records whose keys and values are of these formats. CloudEvents are JSON in any case.
+    #[must_use]
+    pub fn encoded(
+        topic_prefix: &str,
+        database: &str,
+        options: Options,
+        key: Encoding,
+        value: Encoding,
+    ) -> Self {
+        let value = match value {
+            value if options.cloud_events && value.registered_as().is_some() => Encoding::Json,
+            value => value,
+        };
+        let options = options.encoded_as(key, value);
+        Self {
+            context: context(topic_prefix, &options),
+            envelopes: Envelopes::new(topic_prefix, options).with_database(database),
+            key,
+            value,
+            tables: BTreeMap::new(),
+            last: None,
+            notices: BTreeMap::new(),
+            transactions: Transactions::default(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// What has to be registered before the first change under this schema.
+    #[must_use]
+    pub fn plan(&self, schema: &Arc<TableSchema>) -> Planned {
+        Planned::table(schema, &self.envelopes, self.key, self.value)
+    }
+
+    /// What has to be registered before the first of these records that are about no table.
+    #[must_use]
+    pub fn plan_notices(&self, notices: Notices) -> Planned {
+        Planned::notices(notices, &self.envelopes.topic_prefix, self.key, self.value)
+    }
+
+    /// Are begin and end of transactions told of?
+    #[must_use]
+    pub fn tells_transactions(&self) -> bool {
+        self.options().transaction_metadata
+    }
+
+    /// Takes what was planned, with the numbers of its schemas in their order. `id` is the table schema's
+    /// own number, by which our readers find it.
+    pub fn accept(&mut self, planned: Planned, numbers: &[u32], id: Option<SchemaId>) {
+        let mark = id.map(|id| Mark::new(id, self.options()).value());
+        match planned.accepted(numbers, mark) {
+            (None, learnt) => drop(self.tables.insert(learnt.address(), Arc::new(learnt))),
+            (Some(notices), learnt) => drop(self.notices.insert(notices, Arc::new(learnt))),
+        }
+        self.last = None;
+    }
+
+    /// Forgets every table schema that was accepted.
+    pub fn forget(&mut self) {
+        self.tables.clear();
+        self.last = None;
     }
 
     /// Appends the records of a change. After an error none of them is in `out`, but those of the begin
@@ -83,13 +153,13 @@ impl Records {
     /// A heartbeat.
     ///
     /// # Errors
-    /// Never in JSON.
-    pub fn heartbeat(&self, at: SystemTime) -> Result<Record> {
-        let topic_prefix = self.encoder.topic_prefix().to_owned();
+    /// When its schemas have to be registered and are not.
+    pub fn heartbeat(&mut self, at: SystemTime) -> Result<Record> {
+        let topic_prefix = self.envelopes.topic_prefix.clone();
         let topic = naming::heartbeat_topic(&topic_prefix);
         let millis = Times::of(since_1970(at)).millis.unwrap_or(i64::MAX);
         let (key, value) = (Notice::HeartbeatKey { topic_prefix }, Notice::Heartbeat { millis });
-        self.notice(topic, &key, &value)
+        self.notice(Notices::Heartbeats, topic, &key, &value)
     }
 
     fn tell(
@@ -102,6 +172,7 @@ impl Records {
         if change.operation == Operation::Truncate && !self.options().truncates {
             return Ok(());
         }
+        let learnt = self.learnt(&change.schema)?;
         let parts: &[Part] = match moves(change) {
             true => &[Part::OldKey, Part::NewKey],
             false => &[Part::Whole],
@@ -109,13 +180,34 @@ impl Records {
         for part in parts {
             let transaction = if metadata { self.transactions.count(change) } else { None };
             let transaction = transaction.as_ref();
-            self.tell_part(change, Telling { part: *part, processed_at, transaction }, out)?;
+            let telling = Telling { part: *part, processed_at, transaction };
+            self.tell_part(&learnt, change, telling, out)?;
         }
         Ok(())
     }
 
+    /// What is known of a table schema. Formats without numbers need not be told of it before.
+    fn learnt(&mut self, schema: &Arc<TableSchema>) -> Result<Arc<Learnt>> {
+        if let Some(last) = self.last.as_ref().filter(|last| last.is_of(schema)) {
+            return Ok(Arc::clone(last));
+        }
+        let learnt = match self.tables.get(&Arc::as_ptr(schema).addr()) {
+            Some(learnt) => Arc::clone(learnt),
+            None => {
+                let planned = self.plan(schema);
+                if !planned.registrations().is_empty() {
+                    return Err(not_registered(&schema.table.to_string()));
+                }
+                Arc::new(planned.accepted(&[], None).1)
+            }
+        };
+        self.last = Some(Arc::clone(&learnt));
+        Ok(learnt)
+    }
+
     fn tell_part(
         &mut self,
+        learnt: &Learnt,
         change: &Change,
         telling: Telling<'_>,
         out: &mut Vec<Record>,
@@ -130,26 +222,73 @@ impl Records {
             ),
             None => (true, deletes && options.tombstones),
         };
-        let mut key = Vec::new();
-        let key = self.encoder.key_of(change, telling.part, &mut key)?.then(|| Bytes::from(key));
-        let topic = self.encoder.topic(change);
+        if !tells && !tombstone {
+            return Ok(());
+        }
+        let (key_side, value_side) = learnt.sides(&change.schema.table)?;
+        let plan = self.envelopes.plan(change);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let at = (&*plan, change, telling);
+        let key = self.key(key_side, at, &mut buffer);
+        let value = if tells { self.value(value_side, at, &mut buffer) } else { Ok(None) };
+        self.buffer = buffer;
+        let (key, value) = (key?, value?);
+        let topic = Arc::clone(&plan.topic);
         if tells {
-            let mut value = Vec::new();
-            let told = self.encoder.value_of(change, telling, &mut value)?;
-            let value = told.then(|| Bytes::from(value));
-            let headers = self.headers(change, telling, false)?;
+            let mut headers = self.headers(&plan, change, telling, false)?;
+            if let Some(mark) = &learnt.mark {
+                headers.push(Header { name: Arc::clone(&learnt.mark_name), value: mark.clone() });
+                let nulls = self.value == Encoding::Protobuf;
+                mark::of_rows(change, telling.part, &plan, nulls, &mut headers);
+            }
             let (topic, key) = (Arc::clone(&topic), key.clone());
             out.push(Record { topic, key, value, headers });
         }
         if tombstone {
-            let headers = self.headers(change, telling, true)?;
+            let headers = self.headers(&plan, change, telling, true)?;
             out.push(Record { topic, key, value: None, headers });
         }
         Ok(())
     }
 
+    fn key(
+        &self,
+        side: Option<&Side>,
+        (plan, change, telling): (&Plan, &Change, Telling<'_>),
+        buffer: &mut Vec<u8>,
+    ) -> Result<Option<Bytes>> {
+        let Some(side) = side.filter(|_| change.operation != Operation::Truncate) else {
+            return Ok(None);
+        };
+        let text = plan.texts.as_ref().map(|texts| &*texts.key);
+        buffer.clear();
+        side.write(buffer, text, KeyOf { plan, change, part: telling.part })?;
+        Ok(Some(Bytes::copy_from_slice(buffer)))
+    }
+
+    fn value(
+        &self,
+        side: &Side,
+        (plan, change, telling): (&Plan, &Change, Telling<'_>),
+        buffer: &mut Vec<u8>,
+    ) -> Result<Option<Bytes>> {
+        let text = plan.texts.as_ref().map(|texts| &*texts.value);
+        let text = text.filter(|_| self.value == Encoding::JsonWithSchemas);
+        let envelopes = &self.envelopes;
+        buffer.clear();
+        if !self.options().cloud_events {
+            side.write(buffer, text, ValueOf { envelopes, plan, change, telling })?;
+        } else if change.operation == Operation::Message {
+            return Ok(None);
+        } else {
+            cloud_event::write(buffer, envelopes, (plan, change, telling), text)?;
+        }
+        Ok(Some(Bytes::copy_from_slice(buffer)))
+    }
+
     fn headers(
-        &mut self,
+        &self,
+        plan: &Plan,
         change: &Change,
         telling: Telling<'_>,
         is_tombstone: bool,
@@ -166,39 +305,118 @@ impl Records {
         };
         if let Some((name, part)) = other {
             let mut value = Vec::new();
-            self.encoder.key_header(change, part, &mut value)?;
+            let text = plan.texts.as_ref().map(|texts| &*texts.key);
+            let text = text.filter(|_| self.options().headers == HeaderForm::Json);
+            encoding::json(&mut value, text, KeyOf { plan, change, part })?;
             headers.push(Header { name: name.into(), value: value.into() });
         }
-        self.encoder.added_headers(change, telling, is_tombstone, &mut headers);
+        self.add_headers(change, telling, is_tombstone, &mut headers);
         Ok(headers)
     }
 
-    fn boundary(&self, notice: &Notice) -> Result<Record> {
-        let Notice::Transaction { id, .. } = notice else {
-            return self.notice(String::new(), notice, notice);
-        };
-        let topic = naming::transaction_topic(self.encoder.topic_prefix());
-        self.notice(topic, &Notice::TransactionKey { id: id.clone() }, notice)
+    /// Appends the headers that unwrapping adds to a record, or to a tombstone.
+    fn add_headers(
+        &self,
+        change: &Change,
+        telling: Telling<'_>,
+        is_tombstone: bool,
+        out: &mut Vec<Header>,
+    ) {
+        let envelopes = &self.envelopes;
+        let added = envelopes.unwrapping.iter().flat_map(Unwrapping::headers);
+        out.extend(added.map(|header| {
+            let schema = || header.schema(&change.schema.dialect, is_tombstone);
+            let value = header_value(&envelopes.options, schema, |out| {
+                header.write(out, envelopes, change, telling);
+            });
+            Header { name: Arc::clone(header.name), value }
+        }));
     }
 
-    fn notice(&self, topic: String, key: &Notice, value: &Notice) -> Result<Record> {
-        let with_schemas = self.options().schemas;
-        let write = |notice: &Notice| -> Result<Bytes> {
-            let schema = with_schemas.then(|| printed(&notice.schema()));
+    fn boundary(&mut self, notice: &Notice) -> Result<Record> {
+        let topic = naming::transaction_topic(&self.envelopes.topic_prefix);
+        let id = match notice {
+            Notice::Transaction { id, .. } => id.clone(),
+            _ => String::new(),
+        };
+        self.notice(Notices::Transactions, topic, &Notice::TransactionKey { id }, notice)
+    }
+
+    fn notice(
+        &mut self,
+        notices: Notices,
+        topic: String,
+        key: &Notice,
+        value: &Notice,
+    ) -> Result<Record> {
+        let learnt = match self.notices.get(&notices) {
+            Some(learnt) => Arc::clone(learnt),
+            None => {
+                let planned = self.plan_notices(notices);
+                if !planned.registrations().is_empty() {
+                    return Err(not_registered(&topic));
+                }
+                let learnt = Arc::new(planned.accepted(&[], None).1);
+                self.notices.insert(notices, Arc::clone(&learnt));
+                learnt
+            }
+        };
+        let (key_side, value_side) = learnt.notice_sides(&topic)?;
+        let write = |side: &Side, notice: &Notice| -> Result<Bytes> {
+            let text = matches!(side, Side::JsonWithSchemas).then(|| printed(&notice.schema()));
             let mut out = Vec::new();
-            with_schema(&mut out, schema.as_ref(), |writer| {
-                notice.write(writer);
-                Ok(())
-            })?;
+            side.write(&mut out, text.as_deref(), notice)?;
             Ok(out.into())
         };
-        let key = Some(write(key)?);
-        let value = if self.options().cloud_events { None } else { Some(write(value)?) };
+        let key = key_side.map(|side| write(side, key)).transpose()?;
+        let value =
+            if self.options().cloud_events { None } else { Some(write(value_side, value)?) };
         Ok(Record { topic: topic.into(), key, value, headers: Vec::new() })
     }
 
     fn options(&self) -> &Options {
-        self.encoder.options()
+        &self.envelopes.options
+    }
+}
+
+/// The records of a table or topic were asked for before its schemas had numbers.
+fn not_registered(what: &str) -> Error {
+    let context = format!("the schemas of {what} were not registered before its first record");
+    Error::new("CDC-4243", Origin::Internal, Retry::Backoff, context)
+        .with_remedy("this is a fault of cdc itself: please report it with the log around it")
+}
+
+/// The key of a part of a change.
+pub(super) struct KeyOf<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) change: &'a Change,
+    pub(super) part: Part,
+}
+
+impl Tell for KeyOf<'_> {
+    fn tell<W: Writer>(self, out: &mut W) -> Result<()> {
+        super::envelope::write_key(out, self.plan, self.change, self.part)
+    }
+}
+
+/// The value of a part of a change.
+pub(super) struct ValueOf<'a> {
+    pub(super) envelopes: &'a Envelopes,
+    pub(super) plan: &'a Plan,
+    pub(super) change: &'a Change,
+    pub(super) telling: Telling<'a>,
+}
+
+impl Tell for ValueOf<'_> {
+    fn tell<W: Writer>(self, out: &mut W) -> Result<()> {
+        self.envelopes.write_planned(self.plan, self.change, self.telling, out)
+    }
+}
+
+impl Tell for &Notice {
+    fn tell<W: Writer>(self, out: &mut W) -> Result<()> {
+        self.write(out);
+        Ok(())
     }
 }
 
@@ -239,7 +457,7 @@ fn context(topic_prefix: &str, options: &Options) -> Vec<Header> {
 }
 
 /// A header's value in the form that was chosen.
-pub(super) fn header_value(
+fn header_value(
     options: &Options,
     schema: impl FnOnce() -> Schema,
     write: impl FnOnce(&mut JsonWriter<'_>),
@@ -252,12 +470,15 @@ pub(super) fn header_value(
             serde_json::from_slice::<String>(&value).map_or(value.into(), Bytes::from)
         }
         HeaderForm::Json => {
-            let text = options.schemas.then(|| printed(&schema()));
-            let written = with_schema(&mut value, text.as_ref(), |writer| {
-                write(writer);
-                Ok(())
-            });
-            debug_assert!(written.is_ok(), "nothing in here fails");
+            if !options.schemas {
+                write(&mut JsonWriter::new(&mut value, true));
+                return value.into();
+            }
+            value.extend_from_slice(encoding::WITH_SCHEMA);
+            connect::print(&schema(), &mut value);
+            value.extend_from_slice(b",\"payload\":");
+            write(&mut JsonWriter::new(&mut value, true));
+            value.push(b'}');
             value.into()
         }
     }

@@ -30,7 +30,7 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    fn nanos(self) -> u32 {
+    pub(super) fn nanos(self) -> u32 {
         match self {
             Self::Millis | Self::Connect => 1_000_000,
             Self::Micros => 1_000,

@@ -7,6 +7,7 @@ use super::plan::Plan;
 use super::{schemas, source};
 use crate::connect::{Field, Kind, Label, Schema, Writer, label};
 use cdc_core::{Change, Result, TableSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ impl Default for Unwrap {
 }
 
 /// What becomes of a delete and of the tombstone behind it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeleteMode {
     /// Only the tombstone.

@@ -1,8 +1,10 @@
 //! Transport to one sink: opens the sink, restarts it after failures, and never disturbs the others.
 
+mod offsets;
 mod redeliver;
 pub(crate) mod release;
 mod session;
+mod share;
 mod write;
 
 use crate::{

@@ -1,11 +1,11 @@
 //! Delivering a dead letter again.
 
 use super::{session::End, write::Writer};
-use crate::dead_letter::{Parked, mark_of, marker};
+use crate::dead_letter::{mark_of, partition_of};
 use cdc_codec::row;
 use cdc_core::{
-    Delivered, Error, Result, Retry, SinkBatch, TopicPartition, dead_letter::DeadLetter,
-    sink::CommitBoundary, status::Problem,
+    Delivered, Error, Result, Retry, SinkBatch, dead_letter::DeadLetter, sink::CommitBoundary,
+    status::Problem,
 };
 use std::sync::Arc;
 
@@ -23,10 +23,9 @@ impl Writer<'_> {
     pub(super) async fn redeliver(&mut self) -> Result<Option<End>> {
         let store = Arc::clone(&self.target.shared.spec.dead_letters);
         let sink_id = &self.target.spec.sink_id;
-        if store.count(Some(sink_id)).await? != self.parked.count() {
-            // An operator has discarded some.
-            self.parked = Parked::load(&*store, self.target, self.progress.checkpoint()).await?;
-            self.show_parked();
+        if store.count(Some(sink_id)).await? != self.parked.stored() {
+            // An operator has discarded some, or another process has delivered or parked some.
+            self.find_parked().await?;
         }
         for _ in 0..LETTERS_MAX {
             let Some(letter) = self.parked.next_requested(&*store, sink_id).await? else { break };
@@ -52,21 +51,24 @@ impl Writer<'_> {
     async fn deliver_again(&mut self, letter: &DeadLetter) -> Result<()> {
         let change = row::decode_letter(&letter.payload, letter.info.position)?;
         let table = change.schema.table.clone();
-        let ids = self.target.shared.spec.schemas.register(&[&*change.schema]).await?;
-        let old = self.prepared.get(&table);
-        if let Some(id) = ids.first().copied()
-            && old.is_none_or(|(prepared, _)| *prepared != id)
-        {
-            let old = old.map(|(_, schema)| Arc::clone(schema));
+        let old = self.prepared.get(&table).map(|(_, schema)| Arc::clone(schema));
+        if old.as_ref() != Some(&change.schema) {
             self.sink.prepare(old.as_deref(), &change.schema).await?;
-            self.prepared.insert(table, (id, Arc::clone(&change.schema)));
+            // The next change read from the log is prepared for again, whatever number its schema has.
+            self.prepared.remove(&table);
+        }
+        let mark = self.parked.mark_for(letter);
+        if self.is_shared() && !self.progress.checkpoint().partitions.contains_key(&mark) {
+            // Parked since the partition was taken over: its mark is not claimed yet.
+            self.claim_mark(&mark).await?;
         }
         let topic: Arc<str> = letter.info.topic.as_str().into();
-        let partition = TopicPartition::new(Arc::clone(&topic), letter.info.partition);
+        let partition = partition_of(&letter.info);
         let delivered = Delivered { change, topic, offset: letter.info.offset };
         let batch = SinkBatch { partition, changes: vec![delivered] };
         self.sink.write(&batch).await.map_err(|failed| -> Error { failed.error })?;
-        self.progress.mark(marker(), mark_of(letter));
+        self.progress.mark(mark, mark_of(letter));
+        self.progress.touch(&partition_of(&letter.info));
         self.commit().await
     }
 }

@@ -7,8 +7,7 @@ use super::{
 use crate::{commit::Progress, dead_letter::Parked, error, intake, readers::Readers, refill};
 use cdc_core::{
     Checkpoint, Offset, RecordBatch, Result, Sink, TopicPartition, catalog::SinkContext,
-    format::Decoder, sink::CommitBoundary, status::ConnectorState, transport::MembershipEvent,
-    transport::Ordering,
+    format::Decoder, status::ConnectorState, transport::MembershipEvent, transport::Ordering,
 };
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
@@ -16,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How often an operator's wish to retry dead letters is looked for.
 const LETTERS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How often it is looked how far other processes are.
+const OTHERS_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How a session ended without an error.
 pub(crate) enum End {
@@ -30,13 +32,13 @@ pub(crate) enum End {
 /// One life of a sink.
 pub(crate) struct Session<'a> {
     target: &'a Target,
-    readers: Readers,
+    pub(super) readers: Readers,
     decoder: Box<dyn Decoder>,
-    writer: Writer<'a>,
+    pub(super) writer: Writer<'a>,
     /// Where each partition must be read to before the sink is current.
     goals: Option<BTreeMap<TopicPartition, Offset>>,
-    /// Has the sink its first share of the partitions?
-    assigned: bool,
+    /// When it was last looked how far other processes are.
+    others_asked_at: Instant,
 }
 
 impl<'a> Session<'a> {
@@ -61,12 +63,19 @@ impl<'a> Session<'a> {
     async fn open(target: &'a Target, memory: &'a mut Memory) -> Result<Self> {
         let shared = &target.shared;
         let mut sink = target.spec.connector.open(&target.context).await?;
-        let claimed = claim(target, memory, &mut *sink).await?;
-        let boundary = match shared.spec.transport.ordering() {
-            Ordering::Total => sink.commit_boundary(),
-            Ordering::PerPartition => CommitBoundary::AnyChange,
+        let (progress, kept_by_sink) = match shared.spec.transport.ordering() {
+            Ordering::Total => {
+                let claimed = claim(target, memory, &mut *sink).await?;
+                let progress = Progress::new(claimed.checkpoint, sink.commit_boundary());
+                (progress, claimed.kept_by_sink)
+            }
+            // Partitions are claimed as they are assigned.
+            Ordering::PerPartition => {
+                let log = Some(shared.spec.transport.log());
+                let none = Checkpoint { epoch: 0, log, ..Checkpoint::default() };
+                (Progress::shared(none), true)
+            }
         };
-        let progress = Progress::new(claimed.checkpoint, boundary);
         let parked =
             Parked::load(&*shared.spec.dead_letters, target, progress.checkpoint()).await?;
         for (partition, place) in &progress.checkpoint().partitions {
@@ -86,29 +95,32 @@ impl<'a> Session<'a> {
             target,
             readers: Readers::new(transport, shared.read_bytes_max()),
             decoder: shared.spec.format.decoder(),
-            writer: Writer::new(target, memory, sink, claimed.kept_by_sink, progress, parked),
+            writer: Writer::new(target, memory, sink, kept_by_sink, progress, parked),
             goals: None,
-            assigned: false,
+            others_asked_at: Instant::now(),
         })
     }
 
     async fn follow(&mut self, stop: &CancellationToken) -> Result<End> {
         let shared = &self.target.shared;
-        let mut membership = shared.spec.transport.join(&self.target.spec.sink_id).await?;
+        let group = shared.group(&self.target.spec.sink_id);
+        let mut membership = shared.spec.transport.join(&group).await?;
         let mut letters_at = Instant::now();
         loop {
-            let commit_at = self.writer.progress.due_at();
+            let commit_at = self.writer.commit_due_at();
             tokio::select! { biased;
                 () = stop.cancelled() => return Ok(End::Stopped),
                 event = membership.events.recv() => match event {
                     Some(event) => self.member(event).await?,
                     None => return Err(error::membership_ended()),
                 },
-                () = shared.currency.log_is_current(), if self.goals.is_none() && self.assigned => {
+                () = shared.currency.log_is_current(), if self.goals.is_none() => {
                     self.set_goals().await?;
                 }
+                () = tokio::time::sleep(OTHERS_INTERVAL),
+                    if self.goals.is_some() && shared.is_shared() => {}
                 () = tokio::time::sleep_until(commit_at.unwrap_or_else(Instant::now)),
-                    if commit_at.is_some() => self.writer.commit().await?,
+                    if commit_at.is_some() => self.writer.commit_what_is_due().await?,
                 () = tokio::time::sleep_until(letters_at), if self.writer.may_redeliver() => {
                     letters_at = Instant::now() + LETTERS_INTERVAL;
                     if let Some(end) = self.writer.redeliver().await? {
@@ -122,7 +134,7 @@ impl<'a> Session<'a> {
                     self.readers.resume(idle);
                 }
             }
-            if self.is_current() {
+            if self.goals.is_some() && self.is_current().await? {
                 return Ok(End::Current);
             }
         }
@@ -149,25 +161,15 @@ impl<'a> Session<'a> {
             }
         }
         self.writer.progress.moved(from, next, None);
+        self.writer.note_moved();
         Ok(None)
     }
 
     async fn member(&mut self, event: MembershipEvent) -> Result<()> {
         match event {
-            MembershipEvent::Assigned(partitions) => {
-                for partition in partitions {
-                    let from = self.writer.progress.next_offset(&partition);
-                    self.readers.assign(partition, from).await?;
-                }
-                self.assigned = true;
-            }
+            MembershipEvent::Assigned(partitions) => self.assign(partitions).await?,
             MembershipEvent::Revoked { partitions, done } => {
-                if self.writer.is_worth_a_commit() {
-                    self.writer.commit().await?;
-                }
-                for partition in &partitions {
-                    self.readers.revoke(partition);
-                }
+                self.revoke(&partitions).await?;
                 if done.send(()).is_err() {
                     tracing::debug!("nobody waits for the revoked partitions");
                 }
@@ -178,20 +180,46 @@ impl<'a> Session<'a> {
 
     async fn set_goals(&mut self) -> Result<()> {
         let mut goals = BTreeMap::new();
-        for partition in self.readers.partitions() {
-            let end = self.target.shared.spec.transport.end(partition).await?;
-            goals.insert(partition.clone(), end);
+        let transport = &self.target.shared.spec.transport;
+        for partition in transport.partitions().await? {
+            let end = transport.end(&partition).await?;
+            if end > Offset(0) {
+                goals.insert(partition, end);
+            }
         }
         self.goals = Some(goals);
         Ok(())
     }
 
-    fn is_current(&self) -> bool {
+    /// Has the sink everything that it was to get, what other processes deliver included?
+    async fn is_current(&mut self) -> Result<bool> {
+        let Some(goals) = &self.goals else { return Ok(false) };
         let progress = &self.writer.progress;
-        self.goals.as_ref().is_some_and(|goals| {
-            progress.uncommitted() == 0
-                && goals.iter().all(|(at, goal)| progress.next_offset(at) >= *goal)
-        })
+        if progress.uncommitted() > 0 {
+            return Ok(false);
+        }
+        let mut elsewhere = Vec::new();
+        for (at, goal) in goals {
+            match progress.checkpoint().partitions.get(at) {
+                Some(place) if place.offset < *goal => return Ok(false),
+                Some(_) => {}
+                None => elsewhere.push(at.clone()),
+            }
+        }
+        if elsewhere.is_empty() {
+            return Ok(true);
+        }
+        if !self.target.shared.is_shared() || self.others_asked_at.elapsed() < OTHERS_INTERVAL {
+            return Ok(false);
+        }
+        self.others_asked_at = Instant::now();
+        let group = self.target.shared.group(&self.target.spec.sink_id);
+        let told = self.target.shared.spec.transport.committed(&group, &elsewhere).await?;
+        let reached = |at: &TopicPartition| {
+            let place = told.get(at).map_or(Offset(0), |place| place.offset);
+            goals.get(at).is_none_or(|goal| place >= *goal)
+        };
+        Ok(elsewhere.iter().all(reached))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     Memory, Target,
+    offsets::Offsets,
     session::{End, consumer},
 };
 use crate::{
@@ -19,14 +20,16 @@ use cdc_core::{
     status::ConnectorState,
 };
 use std::{collections::BTreeMap, sync::Arc};
+use tokio::time::Instant;
 
 /// One session's hold on its sink.
 pub(crate) struct Writer<'a> {
     pub(super) target: &'a Target,
     memory: &'a mut Memory,
     pub(super) sink: Box<dyn Sink>,
-    kept_by_sink: bool,
+    pub(super) kept_by_sink: bool,
     pub(super) progress: Progress,
+    pub(super) offsets: Offsets,
     pub(super) parked: Parked,
     pub(super) prepared: BTreeMap<TableId, (SchemaId, Arc<TableSchema>)>,
     snapshotting: bool,
@@ -49,6 +52,7 @@ impl<'a> Writer<'a> {
             sink,
             kept_by_sink,
             progress,
+            offsets: Offsets::default(),
             parked,
             prepared,
             snapshotting: false,
@@ -238,27 +242,70 @@ impl<'a> Writer<'a> {
         self.progress.uncommitted() > 0 && self.progress.at_boundary()
     }
 
+    /// When there is something to commit, or to tell the log.
+    pub(super) fn commit_due_at(&self) -> Option<Instant> {
+        let told = self.offsets.due_at();
+        let due = self.progress.due_at();
+        match (due, told) {
+            (Some(due), Some(told)) => Some(due.min(told)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    pub(super) async fn commit_what_is_due(&mut self) -> Result<()> {
+        if self.progress.due(Instant::now()) {
+            return self.commit().await;
+        }
+        self.tell_offsets().await
+    }
+
     /// Makes what was written durable together with its checkpoint.
     pub(super) async fn commit(&mut self) -> Result<()> {
-        let checkpoint = self.progress.checkpoint();
-        self.sink.commit(checkpoint).await?;
+        let checkpoint = self.progress.to_store();
+        self.sink.commit(&checkpoint).await?;
+        let stored = checkpoint.into_owned();
+        let shared = self.is_shared();
         let spec = &self.target.shared.spec;
-        if !self.kept_by_sink {
-            spec.checkpoints.save(&consumer(&self.target.context), checkpoint).await?;
+        if shared {
+            let places = stored.partitions.iter().filter(|(at, _)| !is_note(at));
+            self.offsets.note(places.map(|(at, place)| (at.clone(), *place)).collect());
+            if !self.kept_by_sink {
+                self.offsets.tell(self.target).await?;
+            }
+        } else if !self.kept_by_sink {
+            spec.checkpoints.save(&consumer(&self.target.context), &stored).await?;
         }
         self.memory.progressed = true;
-        let newest = newest(checkpoint);
+        let newest = newest(self.progress.checkpoint());
         if let Some(newest) = newest {
             self.memory.skipped.retain(|position| *position > newest);
-            self.parked.passed(newest);
+            self.parked.passed(self.progress.checkpoint());
         }
         let changes = self.progress.committed();
-        let committed = self.progress.checkpoint().partitions.clone();
-        for (partition, place) in committed {
+        for (partition, place) in stored.partitions {
             release(self.target, &partition, place.offset).await?;
         }
         self.note_commit(changes, newest);
         Ok(())
+    }
+
+    /// Places that moved past records that hold no change: nobody has to read those again.
+    pub(super) fn note_moved(&mut self) {
+        if self.progress.has_moved() && self.progress.uncommitted() == 0 {
+            let moved = self.progress.to_store().into_owned().partitions;
+            self.offsets.note(moved.into_iter().filter(|(at, _)| !is_note(at)).collect());
+        }
+    }
+
+    /// Tells the log what it does not know yet of a sink that keeps its own checkpoint.
+    async fn tell_offsets(&mut self) -> Result<()> {
+        match self.offsets.tell(self.target).await {
+            Err(error) if self.kept_by_sink => {
+                tracing::debug!(error = %error.chain(), "the log was not told of offsets");
+                Ok(())
+            }
+            told => told,
+        }
     }
 
     fn note_commit(&self, changes: u64, newest: Option<Position>) {
@@ -295,6 +342,8 @@ impl<'a> Writer<'a> {
         if self.is_worth_a_commit() {
             self.commit().await?;
         }
+        self.note_moved();
+        self.tell_offsets().await?;
         self.sink.close().await
     }
 }

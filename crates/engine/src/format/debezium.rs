@@ -1,58 +1,81 @@
 //! Debezium's own records, so that everything that reads Debezium's topics reads ours.
+//!
+//! Our own readers get each change back as it was: a header tells them the number of its table schema in
+//! the pipeline's store. Records without it were written by Debezium, and are read by what they say of
+//! themselves.
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use cdc_codec::debezium::{self, Options, Records};
+mod decoder;
+mod encoder;
+
+use cdc_codec::debezium::{Encoding, Options};
 use cdc_core::{
-    Change, Header, Position, Record, Result, SchemaId, StoredRecord, TableSchema,
+    Position,
     clock::Clock,
-    format::{Decoded, Decoder, Draft, Encoder, Format},
-    naming,
+    format::{Decoder, Encoder, Format},
+    registry::SchemaRegistry,
+    store::SchemaStore,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use decoder::DebeziumDecoder;
+use encoder::DebeziumEncoder;
+use std::{fmt, sync::Arc};
 
 /// One change becomes at most this many records.
 const PARTS: u64 = 8;
-/// More schemas than this at once are forgotten and numbered anew.
+/// More schemas than this at once are forgotten and learnt anew.
 const SCHEMAS_MAX: usize = 20_000;
 
-/// Debezium's records in JSON.
+/// What Debezium's records look like, and what they need.
+#[derive(Clone)]
+pub struct DebeziumSpec {
+    /// First part of every topic name, and the source's name in every record.
+    pub topic_prefix: String,
+    /// The database's name in every record.
+    pub database: String,
+    /// The choices of Debezium's users.
+    pub options: Options,
+    /// The format of keys.
+    pub key: Encoding,
+    /// The format of values.
+    pub value: Encoding,
+    /// Where schemas get their numbers; needed for every format but JSON alone.
+    pub registry: Option<Arc<dyn SchemaRegistry>>,
+    /// Table schemas by number, shared by all processes of the pipeline.
+    pub schemas: Arc<dyn SchemaStore>,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for DebeziumSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DebeziumSpec")
+            .field("topic_prefix", &self.topic_prefix)
+            .field("key", &self.key)
+            .field("value", &self.value)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Debezium's records.
+#[derive(Clone, Debug)]
 pub struct DebeziumFormat {
-    topic_prefix: Arc<str>,
-    database: String,
-    options: Options,
-    clock: Arc<dyn Clock>,
+    spec: Arc<DebeziumSpec>,
 }
 
 impl DebeziumFormat {
-    /// For the source that `topic_prefix` names in every record.
+    /// The format that is specified so.
     #[must_use]
-    pub fn new(
-        topic_prefix: &str,
-        database: &str,
-        options: Options,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self { topic_prefix: topic_prefix.into(), database: database.to_owned(), options, clock }
+    pub fn new(spec: DebeziumSpec) -> Self {
+        Self { spec: Arc::new(spec) }
     }
 }
 
 impl Format for DebeziumFormat {
     fn encoder(&self) -> Box<dyn Encoder> {
-        Box::new(DebeziumEncoder {
-            records: Records::new(&self.topic_prefix, &self.database, self.options.clone()),
-            made: Vec::new(),
-            clock: Arc::clone(&self.clock),
-        })
+        Box::new(DebeziumEncoder::new(&self.spec))
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {
-        Box::new(DebeziumDecoder {
-            topic_prefix: Arc::clone(&self.topic_prefix),
-            decoder: debezium::Decoder::new(&self.options.placeholder),
-            known: BTreeMap::new(),
-            numbered: 0,
-        })
+        Box::new(DebeziumDecoder::new(&self.spec))
     }
 }
 
@@ -63,97 +86,5 @@ fn part_of(change: Position, part: usize) -> Position {
     Position::new(change.commit, change.ordinal.saturating_mul(PARTS) + part)
 }
 
-struct DebeziumEncoder {
-    records: Records,
-    made: Vec<debezium::Record>,
-    clock: Arc<dyn Clock>,
-}
-
-#[async_trait]
-impl Encoder for DebeziumEncoder {
-    async fn learn(&mut self, _schemas: &[&Arc<TableSchema>]) -> Result<()> {
-        Ok(())
-    }
-
-    fn encode(&mut self, change: &Change, out: &mut Vec<Draft>) -> Result<()> {
-        self.records.of(change, self.clock.now(), &mut self.made)?;
-        for (part, made) in self.made.drain(..).enumerate() {
-            let header =
-                |header: debezium::Header| Header { name: header.name, value: header.value };
-            let record = Record {
-                key: made.key.unwrap_or_default(),
-                payload: made.value.unwrap_or_default(),
-                headers: made.headers.into_iter().map(header).collect(),
-                position: part_of(change.position, part),
-            };
-            out.push(Draft { topic: made.topic, record });
-        }
-        Ok(())
-    }
-}
-
-#[derive(Clone)]
-struct Known {
-    /// Kept so that its address stays taken.
-    schema: Arc<TableSchema>,
-    id: SchemaId,
-    topic: Arc<str>,
-}
-
-struct DebeziumDecoder {
-    topic_prefix: Arc<str>,
-    decoder: debezium::Decoder,
-    /// Schemas by their address.
-    known: BTreeMap<usize, Known>,
-    numbered: u32,
-}
-
-impl DebeziumDecoder {
-    fn known(&mut self, schema: &Arc<TableSchema>) -> Known {
-        let address = Arc::as_ptr(schema).addr();
-        if let Some(known) = self.known.get(&address) {
-            debug_assert!(Arc::ptr_eq(&known.schema, schema), "an address is one schema's");
-            return known.clone();
-        }
-        if self.known.len() >= SCHEMAS_MAX {
-            self.known.clear();
-        }
-        self.numbered = self.numbered.wrapping_add(1);
-        let known = Known {
-            schema: Arc::clone(schema),
-            id: SchemaId(self.numbered),
-            topic: naming::topic(&self.topic_prefix, &schema.table).into(),
-        };
-        self.known.insert(address, known.clone());
-        known
-    }
-}
-
-#[async_trait]
-impl Decoder for DebeziumDecoder {
-    async fn decode(&mut self, record: &StoredRecord) -> Result<Option<Decoded>> {
-        let Record { key, payload, position, .. } = &record.record;
-        let filled = |bytes: &Bytes| (!bytes.is_empty()).then(|| bytes.clone());
-        let (key, payload) = (filled(key), filled(payload));
-        let decoded = self.decoder.decode(key.as_deref(), payload.as_deref(), *position)?;
-        let debezium::Decoded::Change(change) = decoded else { return Ok(None) };
-        let Known { id, topic, .. } = self.known(&change.schema);
-        Ok(Some(Decoded { change: *change, topic, schema: id }))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn positions_of_records_lie_between_those_of_changes() {
-        let (first, second) = (Position::new(7, 1), Position::new(7, 2));
-        let parts: Vec<Position> = [first, second]
-            .iter()
-            .flat_map(|change| (0..5).map(|part| part_of(*change, part)))
-            .collect();
-        assert!(parts.is_sorted_by(|a, b| a < b));
-        assert!(part_of(Position::new(7, 9), 4) < part_of(Position::new(8, 1), 0));
-    }
-}
+mod tests;

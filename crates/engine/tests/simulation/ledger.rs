@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use cdc_core::{
-    Change, Checkpoint, Error, Finding, Operation, Origin, Position, Result, Retry, Sink,
-    SinkBatch, TableId, TableSchema, Value, WriteError,
+    Change, Checkpoint, Error, Finding, LogId, Operation, Origin, Position, Result, Retry, Sink,
+    SinkBatch, TableId, TableSchema, TopicPartition, Value, WriteError,
     catalog::{CapturedTable, SinkConnector, SinkContext},
+    checkpoint::Places,
     sink::{CommitBoundary, Delivery, ParkScope},
 };
 use cdc_testkit::faults::{Dice, injected};
@@ -124,6 +125,8 @@ pub(crate) struct Held {
     pub(crate) tables: Tables,
     pub(crate) applied: Vec<Change>,
     pub(crate) checkpoint: Checkpoint,
+    /// How often each partition was claimed, where processes share them.
+    claims: BTreeMap<TopicPartition, u64>,
     pub(crate) half_transactions: u64,
 }
 
@@ -151,7 +154,8 @@ impl SinkConnector for LedgerConnector {
         self.dice.maybe_fail(3, "sink is down")?;
         let manner = self.ledger.manner.lock().unwrap().clone();
         let (ledger, dice) = (self.ledger.clone(), self.dice.clone());
-        Ok(Box::new(LedgerSink { ledger, manner, staged: Vec::new(), dice }))
+        let (staged, claims) = (Vec::new(), BTreeMap::new());
+        Ok(Box::new(LedgerSink { ledger, manner, staged, claims, dice }))
     }
 }
 
@@ -164,12 +168,20 @@ struct LedgerSink {
     ledger: Arc<Ledger>,
     manner: Manner,
     staged: Vec<Staged>,
+    /// The partitions of this session; empty where it has the whole log.
+    claims: BTreeMap<TopicPartition, u64>,
     dice: Dice,
 }
 
 impl LedgerSink {
     fn exactly_once(&self) -> bool {
         self.manner.delivery == Delivery::ExactlyOnce
+    }
+
+    /// Is any of these partitions another session's by now?
+    fn is_overtaken(&self, held: &Held, checkpoint: &Checkpoint) -> bool {
+        let lost = |at: &TopicPartition| self.claims.get(at) != held.claims.get(at);
+        !self.claims.is_empty() && checkpoint.partitions.keys().any(lost)
     }
 
     fn apply_staged(&mut self, held: &mut Held) {
@@ -182,6 +194,16 @@ impl LedgerSink {
                 }
             }
         }
+    }
+}
+
+/// Stores a checkpoint: as it is, or the places of a session that has some of the partitions.
+fn store(held: &mut Held, checkpoint: &Checkpoint) {
+    if held.claims.is_empty() {
+        held.checkpoint = checkpoint.clone();
+    } else {
+        held.checkpoint.log = checkpoint.log;
+        held.checkpoint.partitions.extend(checkpoint.partitions.clone());
     }
 }
 
@@ -209,6 +231,28 @@ impl Sink for LedgerSink {
             held.checkpoint.epoch = epoch;
         }
         Ok(Some(held.checkpoint.clone()))
+    }
+
+    async fn claim_partitions(
+        &mut self,
+        _: LogId,
+        partitions: &[TopicPartition],
+    ) -> Result<Option<Places>> {
+        self.dice.pause().await;
+        if !self.exactly_once() {
+            return Ok(None);
+        }
+        assert!(self.staged.is_empty(), "claimed with changes uncommitted");
+        self.dice.maybe_fail(1, "claim refused")?;
+        let mut held = self.ledger.held.lock().unwrap();
+        let mut places = Places::new();
+        for at in partitions {
+            let claims = held.claims.entry(at.clone()).or_default();
+            *claims += 1;
+            self.claims.insert(at.clone(), *claims);
+            places.extend(held.checkpoint.partitions.get(at).map(|place| (at.clone(), *place)));
+        }
+        Ok(Some(places))
     }
 
     async fn prepare(&mut self, old: Option<&TableSchema>, new: &Arc<TableSchema>) -> Result<()> {
@@ -260,17 +304,21 @@ impl Sink for LedgerSink {
                 let context = "a newer epoch has committed";
                 return Err(Error::new("CDC-4001", Origin::Sink, Retry::AfterOperator, context));
             }
+            if self.is_overtaken(&held, checkpoint) && !self.manner.ignores_epochs {
+                let context = "another session has claimed a partition";
+                return Err(Error::new("CDC-3005", Origin::Sink, Retry::Backoff, context));
+            }
             self.apply_staged(&mut held);
             if held.applied.last().is_some_and(|change| !change.ends_transaction) {
                 held.half_transactions += 1;
             }
             if !self.manner.checkpoint_in_a_second_step {
-                held.checkpoint = checkpoint.clone();
+                store(&mut held, checkpoint);
             }
         }
         if self.manner.checkpoint_in_a_second_step {
             self.dice.pause().await;
-            ledger.held.lock().unwrap().checkpoint = checkpoint.clone();
+            store(&mut ledger.held.lock().unwrap(), checkpoint);
         }
         if self.dice.percent(2) { Err(injected("commit answer lost")) } else { Ok(()) }
     }

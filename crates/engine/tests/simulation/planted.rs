@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use cdc_core::{
     LogId, Offset, PartitionReader, Position, Record, RecordBatch, Result, TopicPartition,
     Transport,
-    transport::{AppendReceipt, Condition, Lease, Membership, Ordering, Places},
+    checkpoint::Places,
+    transport::{AppendReceipt, Condition, Lease, Membership, Ordering},
 };
 use cdc_testkit::faults::Dice;
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -155,11 +156,15 @@ impl Transport for Bug {
         self.inner.partitions().await
     }
 
+    async fn first(&self, of: &TopicPartition) -> Result<Offset> {
+        self.inner.first(of).await
+    }
+
     async fn commit(&self, group: &str, places: &Places) -> Result<()> {
         self.inner.commit(group, places).await
     }
 
-    async fn committed(&self, group: &str, of: &[TopicPartition]) -> Result<Option<Places>> {
+    async fn committed(&self, group: &str, of: &[TopicPartition]) -> Result<Places> {
         self.inner.committed(group, of).await
     }
 

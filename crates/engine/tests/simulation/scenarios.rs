@@ -60,6 +60,33 @@ fn a_partitioned_log_keeps_the_order_of_each_key() {
     for_seeds("partitioned log", |seed| simulate(seed, &plan));
 }
 
+fn shared() -> Plan {
+    Plan { partitions: 4, shape: Shape { total_order: false, ..SHAPE }, ..total() }
+}
+
+#[test]
+fn processes_that_share_a_pipeline_lose_and_double_nothing() {
+    for_seeds("three processes of one pipeline", |seed| {
+        in_paused_time(async {
+            let mut world = World::new(seed, shared());
+            world.run_together(3).await;
+            world.verify()
+        })
+    });
+}
+
+#[test]
+fn processes_that_share_a_pipeline_end_when_all_of_it_is_delivered() {
+    for seed in 0..20 {
+        in_paused_time(async {
+            let mut world = World::new(seed, shared());
+            world.run_together_until_current(3).await;
+            assert!(world.complete(), "seed {seed}: something is missing");
+            world.verify();
+        });
+    }
+}
+
 #[test]
 fn two_processes_that_fight_over_a_pipeline_double_nothing() {
     let plan = Plan { overlap_percent: 60, ..total() };

@@ -147,6 +147,69 @@ impl World {
         }
     }
 
+    /// Starts, stops, crashes and expels processes that share the pipeline until every destination has
+    /// everything.
+    pub(crate) async fn run_together(&mut self, count: usize) {
+        let mut processes: Vec<Option<(Process, CancellationToken)>> = Vec::new();
+        processes.resize_with(count, || None);
+        while !self.complete() {
+            assert!(self.starts < STARTS_MAX, "no progress: {}", self.standing());
+            for slot in &mut processes {
+                if slot.is_none() {
+                    let cancel = CancellationToken::new();
+                    *slot = Some((self.start(Until::Cancelled, &cancel), cancel));
+                }
+            }
+            let life = Duration::from_millis(self.dice.pick(20..900));
+            let deposed = if self.dice.percent(30) {
+                let number = usize::try_from(self.dice.pick(0..8)).unwrap();
+                futures::future::Either::Left(self.log.expel(number))
+            } else {
+                futures::future::Either::Right(std::future::ready(()))
+            };
+            let deposed = async {
+                deposed.await;
+                std::future::pending::<()>().await;
+            };
+            let finished = async {
+                while !self.complete() {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            tokio::select! { biased;
+                () = any_ends(&mut processes) => {}
+                () = tokio::time::sleep(life) => {}
+                () = finished => {}
+                () = deposed => {}
+            }
+            let victim = usize::try_from(self.dice.pick(0..count as u64)).unwrap();
+            if self.dice.percent(50) {
+                // Dropped: a crash.
+                processes[victim] = None;
+            } else if let Some((_, cancel)) = &processes[victim] {
+                cancel.cancel();
+            }
+        }
+    }
+
+    /// Runs several processes until each is current.
+    pub(crate) async fn run_together_until_current(&mut self, count: usize) {
+        let mut left = count;
+        while left > 0 {
+            assert!(self.starts < STARTS_MAX, "no progress: {}", self.standing());
+            let cancel = CancellationToken::new();
+            let mut processes: FuturesUnordered<Process> = FuturesUnordered::new();
+            for _ in 0..left {
+                processes.push(self.start(Until::Current, &cancel));
+            }
+            while let Some(ended) = processes.next().await {
+                if ended.is_ok() {
+                    left -= 1;
+                }
+            }
+        }
+    }
+
     /// Runs to the end of the history in one process, again after each failure.
     pub(crate) async fn run_until_current(&mut self) {
         loop {
@@ -288,6 +351,23 @@ fn expected_tables(changes: &[Change]) -> Tables {
         tables.apply(change);
     }
     tables
+}
+
+/// Ends when one of the processes has, which then is none any more.
+async fn any_ends(processes: &mut [Option<(Process, CancellationToken)>]) {
+    std::future::poll_fn(|context| {
+        let mut ended = std::task::Poll::Pending;
+        for slot in &mut *processes {
+            if let Some((process, _)) = slot
+                && process.as_mut().poll(context).is_ready()
+            {
+                *slot = None;
+                ended = std::task::Poll::Ready(());
+            }
+        }
+        ended
+    })
+    .await;
 }
 
 async fn drain(processes: &mut FuturesUnordered<Process>) {

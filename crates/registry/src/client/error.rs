@@ -103,3 +103,11 @@ pub(super) fn strange(at: &str, what: &str) -> Error {
     Error::new("CDC-6016", Origin::Transport, Retry::AfterOperator, context)
         .with_remedy("correct the URL; a registry answers with a list: curl URL/subjects")
 }
+
+/// A number that no registry gives.
+pub(crate) fn no_number(id: u32) -> Error {
+    let context = format!("a record names schema {id}, and no registry gives such a number");
+    Error::new("CDC-6014", Origin::Transport, Retry::Never, context).with_remedy(
+        "the record was not written by a serializer of a registry: correct its producer",
+    )
+}

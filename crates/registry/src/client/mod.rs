@@ -8,6 +8,7 @@
 mod cache;
 mod config;
 mod connection;
+mod contract;
 mod error;
 mod requests;
 

@@ -7,6 +7,7 @@
 //! ```
 
 mod content;
+mod contract;
 mod deletion;
 mod file;
 mod refusal;
@@ -18,6 +19,7 @@ mod store;
 mod versions;
 
 pub use content::{Content, Definition};
+pub use contract::SharedRegistry;
 pub use file::FileStore;
 pub use refusal::Refusal;
 pub use registration::Registered;

@@ -1,8 +1,11 @@
 //! Memory implementations of the contracts: what the simulation runs on, and the first to pass each
 //! conformance suite.
 
+mod group;
+mod registry;
 mod stores;
 mod transport;
 
+pub use registry::MemoryRegistry;
 pub use stores::MemoryStores;
 pub use transport::{MemoryLog, MemoryTransport};

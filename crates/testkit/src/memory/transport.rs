@@ -1,17 +1,29 @@
 //! A log in memory.
 
+use super::group::{Group, Holder};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cdc_core::{
     Error, LogId, Offset, Origin, PartitionReader, Position, Record, RecordBatch, Result, Retry,
     StoredRecord, TopicPartition, Transport,
-    transport::{AppendReceipt, Condition, FixedMembership, Membership, Ordering},
+    checkpoint::Places,
+    transport::{AppendReceipt, Condition, FixedMembership, Lease, Membership, Ordering},
 };
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{self, AtomicU64},
+    },
+    time::Duration,
 };
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::{
+    sync::{Notify, mpsc, oneshot, watch},
+    task::JoinSet,
+};
+
+/// How often groups and leases are looked at.
+const TICK: Duration = Duration::from_millis(20);
 
 /// What outlives a process: the records.
 #[derive(Debug)]
@@ -19,6 +31,9 @@ pub struct MemoryLog {
     id: LogId,
     partition_count: u32,
     partitions: Mutex<BTreeMap<TopicPartition, Partition>>,
+    groups: Mutex<BTreeMap<String, Group>>,
+    leases: Mutex<BTreeMap<String, Holder>>,
+    opened: AtomicU64,
     grew: Notify,
 }
 
@@ -36,6 +51,9 @@ impl MemoryLog {
             id: LogId(uuid::Uuid::from_u128(id)),
             partition_count: partition_count.max(1),
             partitions: Mutex::default(),
+            groups: Mutex::default(),
+            leases: Mutex::default(),
+            opened: AtomicU64::new(0),
             grew: Notify::new(),
         })
     }
@@ -68,6 +86,36 @@ impl MemoryLog {
         }
     }
 
+    /// Takes the partitions of one member of every group away, and the leases of whoever holds one; they
+    /// notice it only later. The future ends when the holders of leases have.
+    pub fn expel(&self, number: usize) -> impl Future<Output = ()> + use<> {
+        for group in self.groups().values_mut() {
+            group.expel(number);
+        }
+        let deposed = std::mem::take(&mut *self.leases());
+        async move {
+            for holder in deposed.into_values() {
+                holder.depose().await;
+            }
+        }
+    }
+
+    fn groups(&self) -> MutexGuard<'_, BTreeMap<String, Group>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn leases(&self) -> MutexGuard<'_, BTreeMap<String, Holder>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> Vec<TopicPartition> {
+        (0..self.partition_count).map(|n| TopicPartition::new("memory", n)).collect()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.partition_count > 1
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, Partition>> {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -77,16 +125,25 @@ impl MemoryLog {
 #[derive(Debug)]
 pub struct MemoryTransport {
     log: Arc<MemoryLog>,
+    /// Tells this process from the others.
+    number: u64,
     condition: watch::Sender<Condition>,
     memberships: Mutex<Vec<FixedMembership>>,
+    /// Keeps the groups in motion for as long as this process lives.
+    rebalancing: Mutex<JoinSet<()>>,
 }
 
 impl MemoryTransport {
     /// Opens the log.
     #[must_use]
     pub fn open(log: &Arc<MemoryLog>) -> Self {
-        let (condition, memberships) = (watch::Sender::default(), Mutex::default());
-        Self { log: Arc::clone(log), condition, memberships }
+        Self {
+            log: Arc::clone(log),
+            number: log.opened.fetch_add(1, atomic::Ordering::Relaxed),
+            condition: watch::Sender::default(),
+            memberships: Mutex::default(),
+            rebalancing: Mutex::default(),
+        }
     }
 }
 
@@ -127,15 +184,63 @@ impl Transport for MemoryTransport {
         Ok(records.and_then(|records| records.map(|record| record.position).max()))
     }
 
-    async fn join(&self, _group: &str) -> Result<Membership> {
-        let all = (0..self.log.partition_count).map(|n| TopicPartition::new("memory", n));
-        let (membership, keep) = Membership::fixed(all.collect());
-        self.memberships.lock().unwrap_or_else(PoisonError::into_inner).push(keep);
-        Ok(membership)
+    async fn join(&self, group: &str) -> Result<Membership> {
+        if !self.log.is_shared() {
+            let (membership, keep) = Membership::fixed(self.log.all());
+            self.memberships.lock().unwrap_or_else(PoisonError::into_inner).push(keep);
+            return Ok(membership);
+        }
+        let (sender, events) = mpsc::channel(16);
+        self.log.groups().entry(group.to_owned()).or_default().join(self.number, sender);
+        let (log, group) = (Arc::clone(&self.log), group.to_owned());
+        self.rebalancing.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
+            loop {
+                if let Some(group) = log.groups().get_mut(&group) {
+                    group.rebalance(&log.all());
+                }
+                tokio::time::sleep(TICK).await;
+            }
+        });
+        Ok(Membership { events })
+    }
+
+    async fn lead(&self, name: &str) -> Result<Lease> {
+        if !self.log.is_shared() {
+            return Ok(Lease::own());
+        }
+        loop {
+            {
+                let mut leases = self.log.leases();
+                if leases.get_mut(name).is_none_or(Holder::is_gone) {
+                    let (lease, holder) = Holder::new();
+                    leases.insert(name.to_owned(), holder);
+                    return Ok(lease);
+                }
+            }
+            tokio::time::sleep(TICK).await;
+        }
     }
 
     async fn partitions(&self) -> Result<Vec<TopicPartition>> {
-        Ok((0..self.log.partition_count).map(|n| TopicPartition::new("memory", n)).collect())
+        Ok(self.log.all())
+    }
+
+    async fn commit(&self, group: &str, places: &Places) -> Result<()> {
+        let mut groups = self.log.groups();
+        let group = groups.entry(group.to_owned()).or_default();
+        if !group.has_all(self.number, places) {
+            let context = "a partition is another member's by now";
+            return Err(Error::new("CDC-2117", Origin::Transport, Retry::Backoff, context));
+        }
+        group.offsets.extend(places.clone());
+        Ok(())
+    }
+
+    async fn committed(&self, group: &str, of: &[TopicPartition]) -> Result<Places> {
+        let groups = self.log.groups();
+        let Some(group) = groups.get(group) else { return Ok(Places::new()) };
+        let place = |at: &TopicPartition| Some((at.clone(), *group.offsets.get(at)?));
+        Ok(of.iter().filter_map(place).collect())
     }
 
     async fn read(&self, of: &TopicPartition, from: Offset) -> Result<Box<dyn PartitionReader>> {

@@ -8,7 +8,7 @@ use crate::{
 };
 use cdc_registry::{
     Breach, Direction, Level, Schema, check as check_schemas,
-    plan::{Order, Plan, Step, plan as plan_schemas},
+    plan::{Order, Plan, plan as plan_schemas},
 };
 use serde_json::{Value, json};
 
@@ -52,18 +52,7 @@ pub(in crate::cli) async fn diff(args: &Args, manner: &Manner) -> Outcome {
     if plan.steps.is_empty() {
         return say("no difference");
     }
-    plan.steps.iter().try_for_each(|step| say(line(step)))
-}
-
-/// One line: what came, what went, what changed.
-fn line(step: &Step) -> String {
-    let Step { place, was, is, .. } = step;
-    match (was, is) {
-        (None, Some(is)) => format!("+ {place}  {is}"),
-        (Some(was), None) => format!("- {place}  {was}"),
-        (Some(was), Some(is)) => format!("~ {place}  {was}  →  {is}"),
-        (None, None) => format!("~ {place}"),
-    }
+    plan.steps.iter().try_for_each(|step| say(step.to_string()))
 }
 
 pub(in crate::cli) async fn check(args: &CheckArgs, manner: &Manner) -> Outcome {
@@ -124,7 +113,7 @@ fn text(plan: &Plan) -> String {
             Order::ProducersFirst => "safe, producers first",
             Order::Breaking => "breaking",
         };
-        lines.push(format!("{}  [{word}]", line(step)));
+        lines.push(format!("{step}  [{word}]"));
         lines.extend(step.reasons.iter().map(|reason| format!("    {reason}")));
         lines.extend(step.advice.iter().map(|advice| format!("    help: {advice}")));
     }

@@ -1,6 +1,10 @@
 //! Which schema is meant: a file, a subject, or a version of a subject.
 
-use crate::failure::{Failure, Outcome};
+use crate::{
+    failure::{Failure, Outcome},
+    remote::local,
+    settings::PlatformArgs,
+};
 use cdc_core::Secret;
 use cdc_registry::{
     Level, Referenced, Schema, SchemaType,
@@ -15,15 +19,13 @@ use std::{
 /// Where schemas come from.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct Source {
-    /// The registry: http://HOST:PORT or https://…, several separated by commas
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "CDC_REGISTRY_URL",
-        default_value = "http://localhost:8081",
-        hide_env_values = true
-    )]
-    registry_url: String,
+    /// The registry: http://HOST:PORT or https://…, several separated by commas; without it the one of
+    /// the platform file, or http://127.0.0.1:8081
+    #[arg(long, value_name = "URL", env = "CDC_REGISTRY_URL", hide_env_values = true)]
+    registry_url: Option<String>,
+    /// The platform file, whose registry is meant
+    #[arg(long, value_name = "FILE", env = "CDC_PLATFORM_CONFIG")]
+    platform_config: Option<PathBuf>,
     /// User of the registry; its password is read from CDC_REGISTRY_PASSWORD
     #[arg(long, value_name = "USER", env = "CDC_REGISTRY_USER")]
     registry_user: Option<String>,
@@ -69,18 +71,53 @@ pub(super) struct History {
 impl Source {
     /// A client of the registry.
     pub(super) fn client(&self) -> Outcome<Client> {
+        let named = match &self.registry_url {
+            Some(url) => Config::at(url),
+            None => self.configured()?,
+        };
+        let secret = |text: &Option<String>| text.clone().map(Secret::new);
+        // Who names a user or a token here means that and not the one of the file.
+        let credentials = self.registry_user.is_some() || self.registry_token.is_some();
+        let (username, password, token) = match credentials {
+            true => (
+                self.registry_user.clone(),
+                secret(&self.registry_password),
+                secret(&self.registry_token),
+            ),
+            false => (named.username, named.password, named.token),
+        };
+        let tls = Tls {
+            ca_file: self.registry_ca_file.clone().or(named.tls.ca_file),
+            certificate_file: self.registry_certificate_file.clone().or(named.tls.certificate_file),
+            key_file: self.registry_key_file.clone().or(named.tls.key_file),
+        };
         let config = Config {
-            username: self.registry_user.clone(),
-            password: self.registry_password.clone().map(Secret::new),
-            token: self.registry_token.clone().map(Secret::new),
-            tls: Tls {
-                ca_file: self.registry_ca_file.clone(),
-                certificate_file: self.registry_certificate_file.clone(),
-                key_file: self.registry_key_file.clone(),
-            },
-            ..Config::at(&self.registry_url)
+            url: named.url,
+            timeout_seconds: named.timeout_seconds,
+            username,
+            password,
+            token,
+            tls,
         };
         Ok(Client::new(&config)?)
+    }
+
+    /// The registry of the platform file: the one beside Kafka, or the one that an embedded pipeline
+    /// serves.
+    fn configured(&self) -> Outcome<Config> {
+        let platform_config = self.platform_config.clone();
+        let platform = PlatformArgs { platform_config, data_dir: None }.load()?;
+        if let Some(kafka) = platform.kafka() {
+            return Ok(kafka.beside.registry());
+        }
+        let registry = &platform.file.registry;
+        if !registry.enabled || registry.port == Some(0) {
+            let context = "the platform file does not say where the registry is";
+            let remedy = "name it: --registry-url http://HOST:PORT; the log of a running pipeline tells \
+                          where its registry is served";
+            return Err(Failure::usage("CDC-0141", context, remedy));
+        }
+        Ok(Config::at(format!("http://{}", local(registry.listens_at()))))
     }
 
     /// One schema.

@@ -6,7 +6,7 @@ use cdc_core::{Column as SchemaColumn, DataType};
 
 /// What reads a field's values, and the column they belong to.
 pub(super) fn of_field(field: &Field) -> (Column, SchemaColumn) {
-    let (data_type, native_type, reading) = type_of(&field.schema);
+    let (data_type, native_type, reading) = declared(&field.schema, type_of(&field.schema));
     let column = SchemaColumn {
         name: field.name.clone(),
         data_type,
@@ -15,8 +15,62 @@ pub(super) fn of_field(field: &Field) -> (Column, SchemaColumn) {
         number: None,
         missing: None,
     };
-    (Column { reading }, column)
+    (Column { label: field.name.clone(), reading }, column)
 }
+
+/// The type as `column.propagate.source.type` tells it, where the form of the values allows it.
+fn declared(schema: &Schema, read: Typed) -> Typed {
+    let Some(name) = parameter::<String>(schema, "__debezium.source.column.type") else {
+        return read;
+    };
+    let length = parameter::<u32>(schema, "__debezium.source.column.length");
+    // Connect's largest length stands for none.
+    let length = length.filter(|length| *length != i32::MAX.unsigned_abs());
+    let of_length = |name: &str| match length {
+        Some(length) => format!("{name}({length})"),
+        None => name.to_owned(),
+    };
+    let (data_type, native_type, reading) = read;
+    match (name.to_ascii_lowercase().as_str(), &data_type) {
+        ("varchar", DataType::Text) => (data_type, of_length("character varying"), reading),
+        ("bpchar" | "char", DataType::Text) => (data_type, of_length("character"), reading),
+        ("json", DataType::Json) => (data_type, "json".to_owned(), reading),
+        (other, DataType::Text) if AS_TEXT.contains(&other) => {
+            (DataType::Other, other.to_owned(), reading)
+        }
+        ("varbit", DataType::Other) => {
+            let native_type = of_length("bit varying");
+            (data_type, native_type, Reading::Bits { length: 0 })
+        }
+        ("numeric" | "decimal", DataType::Decimal { scale: Some(scale), .. }) => {
+            let scale = *scale;
+            let native_type = match length {
+                Some(length) => format!("numeric({length},{scale})"),
+                None => native_type,
+            };
+            (DataType::Decimal { precision: length, scale: Some(scale) }, native_type, reading)
+        }
+        _ => (data_type, native_type, reading),
+    }
+}
+
+/// Types that records tell as PostgreSQL prints them.
+const AS_TEXT: [&str; 14] = [
+    "cidr",
+    "citext",
+    "daterange",
+    "inet",
+    "int4range",
+    "int8range",
+    "macaddr",
+    "macaddr8",
+    "numrange",
+    "tsquery",
+    "tsrange",
+    "tstzrange",
+    "line",
+    "box",
+];
 
 /// A type of ours, how PostgreSQL calls it, and how its values are read.
 type Typed = (DataType, String, Reading);
@@ -150,4 +204,32 @@ fn bits(schema: &Schema) -> Option<Typed> {
         let native_type = format!("bit({length})");
         (DataType::Other, native_type, Reading::Bits { length })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn propagated_types_are_taken() {
+        let of = |schema: Schema, name: &str, length: &str| {
+            let schema = schema
+                .parameter("__debezium.source.column.type", name)
+                .parameter("__debezium.source.column.length", length);
+            let (_, column) = of_field(&Field::new("c", schema));
+            (column.data_type, column.native_type)
+        };
+        let text = || Schema::new(Kind::String);
+        let cases = [
+            (text(), "VARCHAR", "20", DataType::Text, "character varying(20)"),
+            (text(), "VARCHAR", "2147483647", DataType::Text, "character varying"),
+            (text(), "BPCHAR", "3", DataType::Text, "character(3)"),
+            (text(), "INET", "2147483647", DataType::Other, "inet"),
+            (text(), "something", "1", DataType::Text, "text"),
+            (Schema::new(Kind::Int32), "VARCHAR", "20", DataType::Int32, "integer"),
+        ];
+        for (schema, name, length, data_type, native_type) in cases {
+            assert_eq!(of(schema, name, length), (data_type, native_type.to_owned()), "{name}");
+        }
+    }
 }

@@ -157,6 +157,8 @@ fn described(
         number: None,
     };
     let key: Vec<&str> = key.iter().map(String::as_str).collect();
-    let columns = columns.iter().map(|(_, guessed)| Column { reading: Reading::Guess(*guessed) });
+    let columns = columns
+        .iter()
+        .map(|(name, guessed)| Column { label: name.clone(), reading: Reading::Guess(*guessed) });
     Described { schema: Arc::new(with_key(schema, &key)), columns: columns.collect() }
 }

@@ -118,8 +118,15 @@ fn days(text: &str) -> Option<i64> {
     let mut parts = body.split('-').map(unsigned);
     let year = i64::try_from(parts.next()??).ok()? * sign;
     let (month, day) = (i64::try_from(parts.next()??).ok()?, i64::try_from(parts.next()??).ok()?);
-    let known = year.abs() <= YEAR_MAX && (1..=12).contains(&month) && (1..=31).contains(&day);
-    (known && parts.next().is_none()).then(|| days_of(year, month, day))
+    if parts.next().is_some() { None } else { days_since_1970(year, month, day) }
+}
+
+/// The day of a date of the proleptic Gregorian calendar.
+pub(crate) fn days_since_1970(year: i64, month: i64, day: i64) -> Option<i64> {
+    let known = (-YEAR_MAX..=YEAR_MAX).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day);
+    known.then(|| days_of(year, month, day))
 }
 
 /// Counts years from March, so that the leap day is the last of its year.

@@ -1,16 +1,20 @@
 //! JSON of one column as a value.
 
 use super::guess::Guessed;
-use super::text;
+use super::{natives, text};
 use crate::debezium::decimal::{self, Parsed};
-use crate::debezium::options::Placeholder;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use crate::debezium::native::Native;
+use crate::debezium::options::{BinaryMode, Placeholder, octets_of};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use cdc_core::{Array, Dimension, Timestamp, Value};
 use serde_json::Value as Json;
 
 /// What reads one column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Column {
+    /// What records call it.
+    pub(super) label: String,
     pub(super) reading: Reading,
 }
 
@@ -57,6 +61,21 @@ pub(super) enum Reading {
         length: u32,
     },
     Array(Box<Reading>),
+    /// An array of any number of dimensions; so many more are in each element's own form.
+    Nested {
+        element: Box<Reading>,
+        depth: usize,
+    },
+    /// An integer without a sign.
+    Unsigned,
+    /// Octets as text.
+    Encoded(BinaryMode),
+    /// A decimal number as text.
+    DecimalText,
+    /// A decimal number as a double-precision number.
+    DecimalDouble,
+    /// Text of a type of PostgreSQL's that is told in another form.
+    Native(Native),
     /// Without a schema.
     Guess(Guessed),
 }
@@ -119,7 +138,8 @@ impl Column {
 }
 
 impl Reading {
-    fn read(&self, json: &Json) -> Option<Value> {
+    /// The value; `None` when the JSON is not of this type.
+    pub(super) fn read(&self, json: &Json) -> Option<Value> {
         if json.is_null() {
             return Some(Value::Null);
         }
@@ -143,6 +163,12 @@ impl Reading {
                 decimal_value(json.get("value")?, scale)?
             }
             Self::Array(element) => array(json.as_array()?, element)?,
+            Self::Nested { element, depth } => nested(json, element, *depth)?,
+            Self::Unsigned => Value::UInt(json.as_u64()?),
+            Self::Encoded(mode) => Value::Bytes(encoded(json.as_str()?, *mode)?.into()),
+            Self::DecimalText => decimal_text(json.as_str()?)?,
+            Self::DecimalDouble => Value::Decimal(natives::plain(float(json)?).into()),
+            Self::Native(native) => Value::text(natives::text(*native, json)?),
             Self::Uuid => Value::Uuid(uuid::Uuid::try_parse(json.as_str()?).ok()?.into_bytes()),
             Self::Point => point(json)?,
             Self::Bits { length } => bits(&octets(json)?, *length)?,
@@ -166,7 +192,11 @@ impl Reading {
             }
             Self::IsoTimestamp => Value::Timestamp(text::timestamp(json.as_str()?)?),
             Self::ZonedTimestamp => Value::TimestampTz(text::timestamp(json.as_str()?)?),
-            Self::MicroDuration => Value::Interval { months: 0, days: 0, micros: json.as_i64()? },
+            Self::MicroDuration => match json.as_i64()? {
+                i64::MAX => Value::Interval { months: i32::MAX, days: i32::MAX, micros: i64::MAX },
+                i64::MIN => Value::Interval { months: i32::MIN, days: i32::MIN, micros: i64::MIN },
+                micros => Value::Interval { months: 0, days: 0, micros },
+            },
             Self::IsoInterval => text::interval(json.as_str()?)?,
             _ => return None,
         })
@@ -174,7 +204,7 @@ impl Reading {
 }
 
 /// Numbers, and the names of those that JSON has no numbers for.
-fn float(json: &Json) -> Option<f64> {
+pub(super) fn float(json: &Json) -> Option<f64> {
     match json {
         Json::String(text) if matches!(text.as_str(), "NaN" | "Infinity" | "-Infinity") => {
             text.parse().ok()
@@ -183,13 +213,43 @@ fn float(json: &Json) -> Option<f64> {
     }
 }
 
-fn octets(json: &Json) -> Option<Vec<u8>> {
+pub(super) fn octets(json: &Json) -> Option<Vec<u8>> {
     STANDARD.decode(json.as_str()?).ok()
+}
+
+/// Octets that were written as text.
+fn encoded(text: &str, mode: BinaryMode) -> Option<Vec<u8>> {
+    match mode {
+        BinaryMode::Bytes | BinaryMode::Base64 => STANDARD.decode(text).ok(),
+        BinaryMode::Base64UrlSafe => URL_SAFE.decode(text).ok(),
+        BinaryMode::Hex => text.len().is_multiple_of(2).then(|| octets_of(text))?,
+    }
+}
+
+/// What has no digits, by its name in records.
+fn no_number(name: &str) -> Option<Value> {
+    let text = match name {
+        "NaN" | "NAN" => "NaN",
+        "POSITIVE_INFINITY" => "Infinity",
+        "NEGATIVE_INFINITY" => "-Infinity",
+        _ => return None,
+    };
+    Some(Value::Decimal(text.into()))
+}
+
+fn decimal_text(text: &str) -> Option<Value> {
+    if let Some(value) = no_number(text) {
+        return Some(value);
+    }
+    let finite = matches!(decimal::parse(text.as_bytes()), Ok(Parsed::Finite(_)));
+    finite.then(|| Value::Decimal(text.to_owned().into()))
 }
 
 /// From unscaled bytes, or from the number that `decimal.format=NUMERIC` writes.
 fn decimal_value(json: &Json, scale: i32) -> Option<Value> {
     let text = match json {
+        // None of these names is base64.
+        Json::String(name) if no_number(name).is_some() => return no_number(name),
         Json::String(_) => decimal::text_of(&octets(json)?, scale)?,
         Json::Number(number) => number.to_string(),
         _ => return None,
@@ -222,22 +282,50 @@ fn array(items: &[Json], element: &Reading) -> Option<Value> {
     Some(Value::Array(Box::new(Array { dimensions, elements })))
 }
 
+/// Arrays within each other, as many as the array has dimensions. Elements are in the order of rows, as
+/// they are told.
+fn nested(json: &Json, element: &Reading, depth: usize) -> Option<Value> {
+    let (mut dimensions, mut level) = (Vec::new(), vec![json]);
+    // Elements whose own form is an array are so many arrays deeper.
+    while dimensions.is_empty() || arrays_within(level.first()?) > depth {
+        let length = level.first()?.as_array()?.len();
+        if dimensions.len() >= DIMENSIONS_MAX || length == 0 {
+            break;
+        }
+        let mut next = Vec::with_capacity(level.len() * length);
+        for part in level {
+            let items = part.as_array().filter(|items| items.len() == length)?;
+            next.extend(items);
+        }
+        dimensions.push(Dimension { length: u32::try_from(length).ok()?, lower_bound: 1 });
+        level = next;
+    }
+    if dimensions.is_empty() {
+        json.as_array().filter(|items| items.is_empty())?;
+        return Some(Value::Array(Box::new(Array { dimensions, elements: Vec::new() })));
+    }
+    let elements = level.into_iter().map(|item| element.read(item)).collect::<Option<_>>()?;
+    Some(Value::Array(Box::new(Array { dimensions, elements })))
+}
+
+/// How many arrays are within each other, by the first item of each.
+fn arrays_within(json: &Json) -> usize {
+    let (mut depth, mut at) = (0, Some(json));
+    while let Some(Json::Array(items)) = at {
+        depth += 1;
+        // Null may stand for an element of any form.
+        at = items.iter().find(|item| !item.is_null());
+    }
+    depth
+}
+
+/// PostgreSQL's arrays have six at most.
+const DIMENSIONS_MAX: usize = 6;
+
 fn point(json: &Json) -> Option<Value> {
-    let (x, y) = (float(json.get("x")?)?, float(json.get("y")?)?);
-    Some(Value::text(format!("({x},{y})")))
+    natives::text(Native::Point, json).map(Value::text)
 }
 
 fn bits(octets: &[u8], length: u32) -> Option<Value> {
-    let mut digits: String =
-        octets.iter().rev().map(|octet| format!("{octet:08b}")).collect::<String>();
-    let needed = digits.trim_start_matches('0').len();
-    digits.drain(..digits.len() - needed);
-    let length = usize::try_from(length).ok()?;
-    if length > 0 && needed > length || length > BITS_MAX {
-        return None;
-    }
-    Some(Value::text(format!("{digits:0>length$}")))
+    natives::bits(octets, length).map(Value::text)
 }
-
-/// PostgreSQL's own limit.
-const BITS_MAX: usize = 83_886_080;
