@@ -67,14 +67,15 @@ impl Registered {
 }
 
 impl Form {
-    /// One record, with its headers in their order.
+    /// One record, with its headers in their order but for those that are only ours.
     pub(super) async fn tree(&mut self, record: &Stored) -> anyhow::Result<Value> {
         let key = self.part(record.key.as_deref()).await.context("a key")?;
         let value = self.part(record.value.as_deref()).await.context("a value")?;
         let text = |bytes: &[u8]| Value::String(String::from_utf8_lossy(bytes).into_owned());
-        let headers = record.headers.iter().map(|(name, value)| (name.clone(), text(value)));
+        let shared = || record.headers.iter().filter(|(name, _)| !name.starts_with("cdc."));
+        let headers = shared().map(|(name, value)| (name.clone(), text(value)));
         let headers: Map<String, Value> = headers.collect();
-        let names: Vec<&String> = record.headers.iter().map(|(name, _)| name).collect();
+        let names: Vec<&String> = shared().map(|(name, _)| name).collect();
         Ok(json!({ "partition": record.partition, "key": key, "value": value,
                    "headers": headers, "header_names": names }))
     }

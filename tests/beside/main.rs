@@ -230,7 +230,7 @@ async fn consumed(world: &mut World, contenders: &[&Contender]) {
         world.client.batch_execute(statement).await.unwrap();
     }
     world.mark(contenders).await.unwrap();
-    world.quiet().await.unwrap();
+    world.quiet(contenders).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

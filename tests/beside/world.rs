@@ -108,14 +108,14 @@ impl World {
             }
             self.mark(contenders).await?;
         }
-        self.quiet().await
+        self.quiet(contenders).await
     }
 
     /// Waits until nobody writes any more.
-    pub(super) async fn quiet(&self) -> anyhow::Result<()> {
+    pub(super) async fn quiet(&self, contenders: &[&Contender]) -> anyhow::Result<()> {
         let mut before = BTreeMap::new();
         loop {
-            let now = self.ends()?;
+            let now = self.ends(contenders)?;
             if now == before {
                 return Ok(());
             }
@@ -154,9 +154,12 @@ impl World {
         self.connect.runs(contender.prefix).map(drop)
     }
 
-    fn ends(&self) -> anyhow::Result<BTreeMap<String, i64>> {
+    fn ends(&self, contenders: &[&Contender]) -> anyhow::Result<BTreeMap<String, i64>> {
         let bootstrap = self.kafka.bootstrap();
-        let names = topics::names(&bootstrap)?.into_keys();
+        let theirs = |name: &String| {
+            contenders.iter().any(|one| name.starts_with(&format!("{}.", one.prefix)))
+        };
+        let names = topics::names(&bootstrap)?.into_keys().filter(theirs);
         names.map(|name| Ok((name.clone(), topics::end(&bootstrap, &name)?))).collect()
     }
 
