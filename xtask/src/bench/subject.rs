@@ -46,13 +46,13 @@ impl Pipeline<'_> {
         let server = arena.server;
         let nowhere =
             "{ sink_id: nowhere, sink_type: file, enabled: false, file: { path: nowhere.jsonl } }";
+        let name = self.name;
         let readers = self.snapshot_readers.map(|count| format!("  snapshot_readers: {count}\n"));
         format!(
-            "pipeline_id: {0}\ntopic_prefix: {0}\n\
+            "pipeline_id: {name}\ntopic_prefix: {name}\n\
              source:\n  host: {}\n  port: {}\n  database: {}\n  username: {}\n  password: {}\n  \
              tables: [{}]\n  slot_name: {SLOT}\n  publication_name: {}\n  snapshot_mode: {}\n\
              {}sinks:\n  - {}\n",
-            self.name,
             server.host(),
             server.port(),
             arena.database,

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use cdc_testkit::services::Connect;
 use tokio::time::interval;
 
 use super::Place;
@@ -11,7 +12,8 @@ use super::watch::What;
 use crate::bench::measure::Running;
 use crate::bench::percentile::percentile;
 use crate::bench::report::Figure;
-use crate::bench::{subject, workload};
+use crate::bench::subject::{self, Subject};
+use crate::bench::workload;
 
 /// Rows a second, each in a transaction of its own.
 pub(super) const RATE: u32 = 1000;
@@ -27,6 +29,28 @@ pub(super) enum Who {
     Debezium,
 }
 
+/// One of them at work.
+enum Contender {
+    Cdc { _running: Running, _files: Subject },
+    Debezium { _worker: Connect },
+}
+
+impl Contender {
+    fn start(place: &Place<'_>, who: Who, prefix: &str) -> anyhow::Result<Self> {
+        match who {
+            Who::Cdc => {
+                let files = contender::files(place, Form::Json, prefix, SNAPSHOT_MODE, None)?;
+                let running = Running::start(&mut files.command("run"))?;
+                Ok(Self::Cdc { _running: running, _files: files })
+            }
+            Who::Debezium => {
+                let worker = contender::started(place, Form::Json, prefix, SNAPSHOT_MODE)?;
+                Ok(Self::Debezium { _worker: worker })
+            }
+        }
+    }
+}
+
 /// The figures of one contender.
 pub(super) async fn run(place: &Place<'_>, who: Who, seconds: u64) -> anyhow::Result<Vec<Figure>> {
     let prefix = match who {
@@ -38,17 +62,8 @@ pub(super) async fn run(place: &Place<'_>, who: Who, seconds: u64) -> anyhow::Re
     let rows = WARM_UP + usize::try_from(seconds.max(1))? * usize::try_from(RATE)?;
     let topic = format!("{prefix}.public.events");
     let mut watch = place.program.watch(What::Arrivals, place.brokers, &topic, rows as u64).await?;
-    let (files, worker);
-    let mut process = None;
-    match who {
-        Who::Cdc => {
-            files = contender::files(place, Form::Json, prefix, SNAPSHOT_MODE, None)?;
-            process = Some(Running::start(&mut files.command("run"))?);
-        }
-        Who::Debezium => {
-            worker = contender::started(place, Form::Json, prefix, SNAPSHOT_MODE)?;
-        }
-    }
+    // Each ends when it goes out of scope.
+    let _contender = Contender::start(place, who, prefix)?;
     let mut sent = Vec::with_capacity(rows);
     let mut ticks = interval(Duration::from_secs(1) / RATE);
     for id in 0..rows {
@@ -64,7 +79,6 @@ pub(super) async fn run(place: &Place<'_>, who: Who, seconds: u64) -> anyhow::Re
         }
     }
     watch.done(ARRIVAL_WAIT_MAX).await?;
-    drop(process);
     let delays = delays(&sent, watch.arrivals());
     let name = match who {
         Who::Cdc => "cdc",

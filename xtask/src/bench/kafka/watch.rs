@@ -86,7 +86,7 @@ impl Program {
                 }
             }
         });
-        let mut watch = Watch { _running: running, lines, first: None, arrivals: Vec::new() };
+        let watch = Watch { _running: running, lines, first: None, arrivals: Vec::new() };
         while watch.line()?.as_deref() != Some("ready") {
             sleep(POLL).await;
         }
