@@ -44,6 +44,10 @@ mod snapshot;
 mod parts;
 // Slots, publications and what happens to them.
 mod provision;
+// Kafka in place of the log on disk.
+mod kafka;
+// The registry of an embedded pipeline.
+mod registry;
 
 // Mistakes that a new user makes, and what he is told.
 mod refuse;

@@ -69,6 +69,8 @@ async fn a_slot_that_someone_else_reads_is_named() {
         .args(["--username", server.superuser(), "--dbname", &scene.source_database])
         .args(["--slot", &slot, "--start", "--file", "/dev/null"])
         .args(["--option", "proto_version=1", "--option", "publication_names=cdc_shop"])
+        // It must not confirm what the pipeline has not had.
+        .args(["--status-interval", "600", "--fsync-interval", "0"])
         .env("PGPASSWORD", server.password());
     let mut reader = reader.spawn().unwrap();
     crate::process::eventually("the other reader is there", async || {

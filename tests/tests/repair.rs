@@ -36,9 +36,9 @@ async fn rows_that_somebody_else_changes_in_the_replica_are_not_told_for_ever() 
     assert_eq!(left.len(), 40, "{left:?}");
     let told = std::fs::read_to_string(scene.file()).unwrap();
     let told = told.lines().filter(|line| line.contains(r#""after":{"id":20,"#)).count();
-    assert_eq!(
-        told, 4,
-        "once by each copy, and twice before the repair sees that it does not help"
+    assert!(
+        (3..=4).contains(&told),
+        "{told} times: once by each copy, and at most twice before the repair sees that it does not help"
     );
 }
 

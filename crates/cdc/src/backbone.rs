@@ -2,7 +2,7 @@
 //! remembers.
 
 use crate::{
-    config::Kafka,
+    config::{Kafka, Skipped},
     failure::Outcome,
     registry::{Guarded, Registry, Sentinel},
     settings::Settings,
@@ -123,10 +123,19 @@ pub(crate) fn scope_of(settings: &Settings) -> Scope {
     }
 }
 
-/// The name under which the processes of a pipeline share the work of a sink.
-pub(crate) fn group_of(settings: &Settings, sink_id: &str) -> String {
-    format!("{}.{sink_id}", settings.id())
+/// Sinks that keep rows, where truncates have no records: their rows would stay.
+pub(crate) fn without_truncates(settings: &Settings) -> Vec<&str> {
+    let told = settings.platform.file.format.skipped_operations == Skipped::None;
+    if told || settings.platform.kafka().is_none() {
+        return Vec::new();
+    }
+    let keeping = settings.sinks.iter().filter(|sink| sink.connector.compares());
+    keeping.map(|sink| sink.sink_id.as_str()).collect()
 }
+
+/// What helps then.
+pub(crate) const TELL_TRUNCATES: &str =
+    "set format.skipped_operations: none in the platform file, so that truncates are records too";
 
 /// The registry beside the cluster, as formats need it; `None` where none is asked for.
 pub(crate) fn registry_of(settings: &Settings, kafka: &Kafka) -> Outcome<Option<Registry>> {

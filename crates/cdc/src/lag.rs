@@ -1,6 +1,6 @@
 //! How far sinks are behind: told in the log, and to whoever asks for the health of the pipeline.
 
-use crate::{backbone::group_of, settings::Settings};
+use crate::settings::Settings;
 use cdc_engine::PipelineStatus;
 use cdc_server::PartitionLag;
 use cdc_transport_kafka::KafkaTransport;
@@ -85,7 +85,7 @@ pub(crate) async fn of_kafka(
 ) -> cdc_core::Result<Vec<PartitionLag>> {
     let mut found = Vec::new();
     for sink in &settings.sinks {
-        let lags = kafka.lag(&group_of(settings, &sink.sink_id)).await?;
+        let lags = kafka.lag(&sink.sink_id).await?;
         found.extend(lags.into_iter().map(|lag| PartitionLag {
             topic: lag.partition.topic.to_string(),
             partition: lag.partition.partition,

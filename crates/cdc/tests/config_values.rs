@@ -1,9 +1,7 @@
 //! What the keys of both files mean.
 
 use cdc::config::{OnError, TransportMode, parse_pipeline, parse_platform};
-use cdc_codec::debezium::{
-    BinaryMode, DecimalMode, DeleteMode, Encoding, Options, TimeMode,
-};
+use cdc_codec::debezium::{BinaryMode, DecimalMode, DeleteMode, Encoding, Options, TimeMode};
 use proptest::prelude::*;
 
 fn env(name: &str) -> Option<String> {

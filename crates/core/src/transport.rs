@@ -56,7 +56,7 @@ pub trait Transport: Send + Sync + 'static {
     /// it is empty or this transport cannot tell.
     async fn newest(&self, of: &TopicPartition) -> Result<Option<Position>>;
 
-    /// Joins the consumers called `group` and shares the partitions with them.
+    /// Joins the consumers of this pipeline that are called `group` and shares the partitions with them.
     async fn join(&self, group: &str) -> Result<Membership>;
 
     /// Waits until this process is the only holder of a name, among all that are open on this log. A

@@ -32,6 +32,9 @@ const IN_FLIGHT_MAX: usize = 64;
 /// Progress is stored at most this often while changes flow.
 const SAVE_INTERVAL: Duration = Duration::from_millis(250);
 
+/// The name of which the process that captures is the only holder. No sink can be called so.
+const LEASE: &str = "capture/lease";
+
 /// How a session of the source ended without an error.
 enum End {
     /// The source has nothing more to send, or the pipeline stops.
@@ -45,9 +48,10 @@ pub(crate) async fn supervise(shared: Arc<Shared>, stop: CancellationToken) -> R
     let mut restarts = Restarts::new(shared.spec.retry, shared.spec.seed);
     let mut ever_ran = false;
     loop {
-        let session = Session { shared: &shared, moved: false };
-        let (outcome, progressed) = session.run(&stop).await;
-        ever_ran |= progressed;
+        let mut session = Session { shared: &shared, moved: false, follows: false };
+        let outcome = session.lead(&stop).await;
+        let progressed = session.moved;
+        ever_ran |= progressed || session.follows;
         let failure = match outcome {
             Ok(End::Ended) => {
                 shared.update(|status| status.source.state = ConnectorState::Stopped);
@@ -102,14 +106,11 @@ struct Session<'a> {
     shared: &'a Shared,
     /// Has anything become durable?
     moved: bool,
+    /// Does it go on where another process of the pipeline was? What was right for that one will be again.
+    follows: bool,
 }
 
 impl Session<'_> {
-    async fn run(mut self, stop: &CancellationToken) -> (Result<End>, bool) {
-        let outcome = self.lead(stop).await;
-        (outcome, self.moved)
-    }
-
     /// Captures for as long as no other process may.
     async fn lead(&mut self, stop: &CancellationToken) -> Result<End> {
         let lease = tokio::select! { biased;
@@ -136,7 +137,7 @@ impl Session<'_> {
         if shared.is_shared() {
             shared.update(|status| status.source.state = ConnectorState::Standby);
         }
-        let lease = shared.spec.transport.lead(&shared.group("capture")).await?;
+        let lease = shared.spec.transport.lead(LEASE).await?;
         if shared.is_shared() {
             // Whatever another process still writes under the epoch before is refused from here on.
             shared.epoch.begin().await?;
@@ -150,14 +151,15 @@ impl Session<'_> {
         Ok(lease)
     }
 
-    async fn open(&self) -> Result<(Box<dyn cdc_core::Source>, Option<CaptureProgress>)> {
+    async fn open(&mut self) -> Result<(Box<dyn cdc_core::Source>, Option<CaptureProgress>)> {
         let spec = &self.shared.spec;
+        let stored = spec.checkpoints.load_capture().await?;
+        self.follows = self.shared.is_shared() && stored.is_some();
+        let progress =
+            stored.map(|stored| resume::of_log(spec.transport.log(), stored)).transpose()?;
         for line in spec.source.provision().await? {
             tracing::info!(action = line, "source provisioned");
         }
-        let stored = spec.checkpoints.load_capture().await?;
-        let progress =
-            stored.map(|stored| resume::of_log(spec.transport.log(), stored)).transpose()?;
         Ok((spec.source.open().await?, progress))
     }
 

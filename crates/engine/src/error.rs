@@ -73,6 +73,19 @@ pub(crate) fn foreign_protobuf() -> Error {
         .with_remedy("have the other producer write Avro or JSON")
 }
 
+/// A sink that holds rows would get the changes of one table from partitions without an order between
+/// them.
+pub(crate) fn several_partitions(sink_id: &str, partition: &cdc_core::TopicPartition) -> Error {
+    let context = format!(
+        "sink {sink_id} keeps rows, and the topic {} has several partitions: a truncate or a new column \
+         would not be in order with the rows of the other partitions",
+        partition.topic
+    );
+    Error::new("CDC-4013", Origin::Config, Retry::AfterOperator, context).with_remedy(
+        "give such tables topics of one partition (kafka.topic_num_partitions: 1, and delete the topic so that it is made anew), or deliver events: sinks[].postgres.mode: events",
+    )
+}
+
 /// The state knows another log than the one that is there.
 pub(crate) fn other_log(position: Position) -> Error {
     let context =

@@ -51,11 +51,6 @@ impl Shared {
         self.spec.is_shared()
     }
 
-    /// The name under which the consumers of one sink share the log.
-    pub(crate) fn group(&self, sink_id: &str) -> String {
-        format!("{}.{sink_id}", self.spec.pipeline_id)
-    }
-
     /// What a sink is told when it is opened.
     pub(crate) fn sink_context(&self, sink: &crate::SinkSpec) -> SinkContext {
         SinkContext {

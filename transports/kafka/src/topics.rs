@@ -34,7 +34,8 @@ pub struct Scope {
     pub without_suffixes: Vec<String>,
     /// And these.
     pub also: Vec<String>,
-    /// The pipeline's id, which the topic of its leases is named after.
+    /// The pipeline's id, which its groups and leases are named after; empty where they are not shared
+    /// with other pipelines.
     pub pipeline: String,
 }
 

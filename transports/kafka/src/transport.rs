@@ -178,7 +178,10 @@ impl KafkaTransport {
 
     /// The name on the cluster of a group of this pipeline.
     fn group(&self, name: &str) -> String {
-        self.factory.config.group_name(name)
+        match self.scope.pipeline.as_str() {
+            "" => self.factory.config.group_name(name),
+            pipeline => self.factory.config.group_name(&format!("{pipeline}.{name}")),
+        }
     }
 
     fn member(&self, name: &str) -> Option<Arc<Member>> {

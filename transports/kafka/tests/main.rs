@@ -21,10 +21,14 @@ mod crash;
 mod faults;
 /// Consumer groups, rebalances and committed offsets.
 mod group;
+/// One holder of a name.
+mod lease;
 /// Ways to log in.
 mod login;
 /// Headers, tombstones, partitions and what retention removed.
 mod records;
+/// The state that processes share.
+mod state;
 /// Records in transactions.
 mod transaction;
 

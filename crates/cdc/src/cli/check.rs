@@ -2,7 +2,7 @@
 
 use super::Manner;
 use crate::{
-    backbone::{registry_of, scope_of},
+    backbone::{TELL_TRUNCATES, registry_of, scope_of, without_truncates},
     directory::Probe,
     failure::{Failure, Outcome},
     output::{say, say_json},
@@ -61,7 +61,10 @@ async fn kafka(settings: &Settings, tables: &[CapturedTable]) -> Vec<Section> {
         tables.iter().map(|table| naming::topic(prefix, &table.table)).collect();
     topics.dedup();
     let scope = scope_of(settings);
-    let findings = cdc_transport_kafka::check(&kafka.cluster, &scope, &topics).await;
+    let mut findings = cdc_transport_kafka::check(&kafka.cluster, &scope, &topics).await;
+    findings.extend(without_truncates(settings).into_iter().map(|sink_id| {
+        Finding::warning(format!("truncates do not reach sink {sink_id}"), TELL_TRUNCATES)
+    }));
     let mut sections = vec![Section { name: "Kafka".to_owned(), findings }];
     let registry = match registry_of(settings, &kafka) {
         Ok(Some(Registry::Elsewhere(client))) => registry(&client).await,

@@ -2,7 +2,7 @@
 
 use super::Manner;
 use crate::{
-    backbone::{Backbone, State, registry_of},
+    backbone::{Backbone, State, TELL_TRUNCATES, registry_of, without_truncates},
     directory::Lock,
     failure::{Failure, Outcome},
     lag, progress,
@@ -37,6 +37,9 @@ pub(super) async fn run(args: &Args, manner: &Manner) -> Outcome {
     let settings = args.files.load()?;
     for notice in &settings.platform.notices {
         tracing::info!(notice, "a key of the platform file has no effect");
+    }
+    for sink_id in without_truncates(&settings) {
+        tracing::warn!(sink_id, remedy = TELL_TRUNCATES, "truncates do not reach this sink");
     }
     let mut lock = settings.directory.lock(when::now_ms())?;
     let server = listen(&settings, &mut lock).await?;

@@ -3,8 +3,8 @@
 use cdc_codec::{
     connect::NameAdjustment,
     debezium::{
-        Added, BinaryMode, DecimalMode, DeleteMode, Encoding, HeaderForm, HstoreMode, IntervalMode, Options,
-        TimeMode, Unlogged, Unwrap,
+        Added, BinaryMode, DecimalMode, DeleteMode, Encoding, HeaderForm, HstoreMode, IntervalMode,
+        Options, TimeMode, Unlogged, Unwrap,
     },
 };
 use schemars::JsonSchema;

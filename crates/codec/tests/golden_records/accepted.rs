@@ -193,4 +193,13 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
                 && d.theirs["payload"].is_null()
         },
     },
+    Accepted {
+        name: "decimals as doubles, last digit",
+        covers: |scene, _, d| {
+            let (Some(ours), Some(theirs)) = (d.ours.as_f64(), d.theirs.as_f64()) else {
+                return false;
+            };
+            scene == "double" && (theirs == ours.next_up() || theirs == ours.next_down())
+        },
+    },
 ];

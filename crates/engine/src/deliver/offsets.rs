@@ -35,8 +35,8 @@ impl Offsets {
             return Ok(());
         }
         self.told_at = Some(Instant::now());
-        let group = target.shared.group(&target.spec.sink_id);
-        target.shared.spec.transport.commit(&group, &self.untold).await?;
+        let group = &target.spec.sink_id;
+        target.shared.spec.transport.commit(group, &self.untold).await?;
         self.untold.clear();
         Ok(())
     }

@@ -50,17 +50,17 @@ impl Writer<'_> {
 
     async fn deliver_again(&mut self, letter: &DeadLetter) -> Result<()> {
         let change = row::decode_letter(&letter.payload, letter.info.position)?;
+        let mark = self.parked.mark_for(letter);
+        if self.is_shared() && !self.progress.checkpoint().partitions.contains_key(&mark) {
+            // Parked since the partition was taken over: its mark is not claimed yet.
+            self.claim_mark(&mark).await?;
+        }
         let table = change.schema.table.clone();
         let old = self.prepared.get(&table).map(|(_, schema)| Arc::clone(schema));
         if old.as_ref() != Some(&change.schema) {
             self.sink.prepare(old.as_deref(), &change.schema).await?;
             // The next change read from the log is prepared for again, whatever number its schema has.
             self.prepared.remove(&table);
-        }
-        let mark = self.parked.mark_for(letter);
-        if self.is_shared() && !self.progress.checkpoint().partitions.contains_key(&mark) {
-            // Parked since the partition was taken over: its mark is not claimed yet.
-            self.claim_mark(&mark).await?;
         }
         let topic: Arc<str> = letter.info.topic.as_str().into();
         let partition = partition_of(&letter.info);

@@ -103,8 +103,8 @@ impl<'a> Session<'a> {
 
     async fn follow(&mut self, stop: &CancellationToken) -> Result<End> {
         let shared = &self.target.shared;
-        let group = shared.group(&self.target.spec.sink_id);
-        let mut membership = shared.spec.transport.join(&group).await?;
+        let group = &self.target.spec.sink_id;
+        let mut membership = shared.spec.transport.join(group).await?;
         let mut letters_at = Instant::now();
         loop {
             let commit_at = self.writer.commit_due_at();
@@ -213,8 +213,8 @@ impl<'a> Session<'a> {
             return Ok(false);
         }
         self.others_asked_at = Instant::now();
-        let group = self.target.shared.group(&self.target.spec.sink_id);
-        let told = self.target.shared.spec.transport.committed(&group, &elsewhere).await?;
+        let group = &self.target.spec.sink_id;
+        let told = self.target.shared.spec.transport.committed(group, &elsewhere).await?;
         let reached = |at: &TopicPartition| {
             let place = told.get(at).map_or(Offset(0), |place| place.offset);
             goals.get(at).is_none_or(|goal| place >= *goal)

@@ -4,7 +4,10 @@ use super::{
     session::Session,
     write::{Writer, newest},
 };
-use crate::dead_letter::{Parked, marker_of};
+use crate::{
+    dead_letter::{Parked, marker_of},
+    error,
+};
 use cdc_core::{Offset, Place, Position, Result, TopicPartition, checkpoint::Places};
 use std::collections::BTreeSet;
 
@@ -42,6 +45,11 @@ impl Writer<'_> {
     }
 
     async fn take_over(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        if let Some(several) = partitions.iter().find(|at| at.partition > 0)
+            && self.sink.keeps_rows()
+        {
+            return Err(error::several_partitions(&self.target.spec.sink_id, several));
+        }
         // The claim must not become part of what is uncommitted.
         if self.progress.uncommitted() > 0 {
             self.commit().await?;
@@ -70,8 +78,8 @@ impl Writer<'_> {
         if let Some(kept) = kept {
             return Ok(kept);
         }
-        let group = self.target.shared.group(&self.target.spec.sink_id);
-        spec.transport.committed(&group, partitions).await
+        let group = &self.target.spec.sink_id;
+        spec.transport.committed(group, partitions).await
     }
 
     async fn let_go(&mut self, partitions: &[TopicPartition]) -> Result<()> {

@@ -21,6 +21,7 @@ fn plan() -> Plan {
     Plan {
         shape: Shape { transactions: 60, tables: 2, keys: 8, snapshot: 0, total_order: true },
         partitions: 1,
+        processes: 1,
         sinks: vec![Manner::replica(), Manner::events()],
         overlap_percent: 0,
         wrap: None,
@@ -57,6 +58,19 @@ fn a_checkpoint_in_a_second_step_is_caught() {
 fn a_sink_that_ignores_epochs_is_caught() {
     let mut plan = plan();
     plan.overlap_percent = 80;
+    for sink in &mut plan.sinks {
+        sink.ignores_epochs = true;
+    }
+    is_caught(&plan);
+}
+
+#[test]
+fn a_sink_that_lets_two_processes_write_one_partition_is_caught() {
+    let mut plan = Plan { partitions: 4, processes: 3, ..plan() };
+    plan.shape.total_order = false;
+    for seed in 0..10 {
+        simulate(seed, &plan);
+    }
     for sink in &mut plan.sinks {
         sink.ignores_epochs = true;
     }

@@ -22,6 +22,7 @@ fn total() -> Plan {
     Plan {
         shape: SHAPE,
         partitions: 1,
+        processes: 1,
         sinks: vec![Manner::replica(), Manner::events(), Manner::webhook()],
         overlap_percent: 0,
         wrap: None,
@@ -61,18 +62,12 @@ fn a_partitioned_log_keeps_the_order_of_each_key() {
 }
 
 fn shared() -> Plan {
-    Plan { partitions: 4, shape: Shape { total_order: false, ..SHAPE }, ..total() }
+    Plan { partitions: 4, processes: 3, shape: Shape { total_order: false, ..SHAPE }, ..total() }
 }
 
 #[test]
 fn processes_that_share_a_pipeline_lose_and_double_nothing() {
-    for_seeds("three processes of one pipeline", |seed| {
-        in_paused_time(async {
-            let mut world = World::new(seed, shared());
-            world.run_together(3).await;
-            world.verify()
-        })
-    });
+    for_seeds("three processes of one pipeline", |seed| simulate(seed, &shared()));
 }
 
 #[test]
@@ -80,7 +75,7 @@ fn processes_that_share_a_pipeline_end_when_all_of_it_is_delivered() {
     for seed in 0..20 {
         in_paused_time(async {
             let mut world = World::new(seed, shared());
-            world.run_together_until_current(3).await;
+            world.run_together_until_current().await;
             assert!(world.complete(), "seed {seed}: something is missing");
             world.verify();
         });
@@ -95,11 +90,18 @@ fn two_processes_that_fight_over_a_pipeline_double_nothing() {
 
 #[test]
 fn refused_changes_are_set_aside_and_delivered_on_request() {
-    for_seeds("dead letters", |seed| in_paused_time(refused_and_mended(seed)));
+    for_seeds("dead letters", |seed| in_paused_time(refused_and_mended(seed, total())));
 }
 
-async fn refused_and_mended(seed: u64) -> Outcome {
-    let mut world = World::new(seed, total());
+#[test]
+fn refused_changes_of_a_shared_pipeline_are_set_aside_and_delivered_on_request() {
+    for_seeds("dead letters of three processes", |seed| {
+        in_paused_time(refused_and_mended(seed, shared()))
+    });
+}
+
+async fn refused_and_mended(seed: u64, plan: Plan) -> Outcome {
+    let mut world = World::new(seed, plan);
     let poison: Vec<Position> =
         world.history.changes.iter().skip(5).step_by(29).map(|change| change.position).collect();
     for ledger in &world.ledgers {

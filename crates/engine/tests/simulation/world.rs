@@ -29,6 +29,8 @@ pub(crate) type Wrap = fn(Arc<dyn Transport>, Dice) -> Arc<dyn Transport>;
 pub(crate) struct Plan {
     pub(crate) shape: Shape,
     pub(crate) partitions: u32,
+    /// So many run at once; with more than one they share a partitioned log.
+    pub(crate) processes: usize,
     pub(crate) sinks: Vec<Manner>,
     /// Of a hundred starts, how many happen while the process before still runs.
     pub(crate) overlap_percent: u64,
@@ -116,6 +118,13 @@ impl World {
 
     /// Starts and crashes processes until every destination has everything.
     pub(crate) async fn run_to_the_end(&mut self) {
+        match self.plan.processes {
+            1 => self.run_alone().await,
+            count => self.run_together(count).await,
+        }
+    }
+
+    async fn run_alone(&mut self) {
         let mut before: Option<Process> = None;
         while !self.complete() {
             assert!(self.starts < STARTS_MAX, "no progress: {}", self.standing());
@@ -149,7 +158,7 @@ impl World {
 
     /// Starts, stops, crashes and expels processes that share the pipeline until every destination has
     /// everything.
-    pub(crate) async fn run_together(&mut self, count: usize) {
+    async fn run_together(&mut self, count: usize) {
         let mut processes: Vec<Option<(Process, CancellationToken)>> = Vec::new();
         processes.resize_with(count, || None);
         while !self.complete() {
@@ -193,8 +202,8 @@ impl World {
     }
 
     /// Runs several processes until each is current.
-    pub(crate) async fn run_together_until_current(&mut self, count: usize) {
-        let mut left = count;
+    pub(crate) async fn run_together_until_current(&mut self) {
+        let mut left = self.plan.processes;
         while left > 0 {
             assert!(self.starts < STARTS_MAX, "no progress: {}", self.standing());
             let cancel = CancellationToken::new();

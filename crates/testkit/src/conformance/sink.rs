@@ -7,6 +7,7 @@
 //! as far as the committed length, one of a webhook what the receiver took.
 
 mod changes;
+mod partitions;
 mod session;
 
 use crate::generate;
@@ -59,6 +60,7 @@ pub async fn run<D: Destination>(fresh: impl AsyncFn() -> D) {
     preparing_twice_is_preparing_once(&fresh().await).await;
     large_batches_and_values_pass(&fresh().await).await;
     every_operation_and_type_is_taken(&fresh().await).await;
+    partitions::run(&fresh).await;
 }
 
 /// The table that the suite writes: `id bigint` is its key, `sequence bigint` grows from change to

@@ -54,7 +54,7 @@ impl Receiver {
     /// # Errors
     /// When no port is free.
     pub async fn start() -> anyhow::Result<Self> {
-        Self::start_on(Port::reserve()?).await
+        Self::on_free_port(true).await
     }
 
     /// Listens on a port that was reserved before.
@@ -70,7 +70,17 @@ impl Receiver {
     /// # Errors
     /// When no port is free.
     pub async fn counting() -> anyhow::Result<Self> {
-        Self::listen(Port::reserve()?, false).await
+        Self::on_free_port(false).await
+    }
+
+    /// Between reserving a port and listening on it, a program that reserves nothing may take it.
+    async fn on_free_port(keep: bool) -> anyhow::Result<Self> {
+        for _ in 0..10 {
+            if let Ok(receiver) = Self::listen(Port::reserve()?, keep).await {
+                return Ok(receiver);
+            }
+        }
+        Self::listen(Port::reserve()?, keep).await
     }
 
     async fn listen(port: Port, keep: bool) -> anyhow::Result<Self> {

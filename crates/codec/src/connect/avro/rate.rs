@@ -79,8 +79,8 @@ fn nanoseconds_each(mut write: impl FnMut(i64)) -> u128 {
 }
 
 #[test]
-#[ignore = "prints a rate, for release builds"]
-fn rate_beside_avros_own_library() {
+#[ignore = "heavy: run by make test-heavy"]
+fn heavy_rate_beside_avros_own_library() {
     let plan = Plan::new(&schema()).unwrap();
     let labels = std::array::from_fn(|at| Label::new(format!("c{at}")));
     let mut out = Vec::new();
