@@ -195,6 +195,7 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
     },
     Accepted {
         name: "decimals as doubles, last digit",
+        told: &["decimals with more digits than a double has, `double`"],
         covers: |scene, _, d| {
             let (Some(ours), Some(theirs)) = (d.ours.as_f64(), d.theirs.as_f64()) else {
                 return false;
