@@ -26,6 +26,7 @@ bench: compiler ## Measure against PostgreSQL's own tools and Debezium, growth a
 	cargo xtask bench stream
 	cargo xtask bench snapshot --readers 1,2,4
 	cargo xtask bench latency
+	cargo xtask bench kafka
 	cargo xtask bench growth --large
 	cargo xtask bench idle
 

@@ -7,6 +7,7 @@ mod contest;
 mod debezium;
 mod growth;
 mod idle;
+mod kafka;
 mod latency;
 mod line;
 mod measure;
@@ -68,6 +69,12 @@ enum What {
         #[arg(long, default_value_t = 20)]
         seconds: u64,
     },
+    /// From the database's log to topics of Kafka in JSON and Avro, against Debezium on Kafka Connect.
+    Kafka {
+        /// How long to insert at a thousand changes a second.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
     /// Time and memory by the size of a transaction and by the count of tables, beside a straight line.
     Growth(growth::Sizes),
     /// One captured row a second beside very many transactions on a table that is not captured.
@@ -105,6 +112,9 @@ async fn measure(binary: &std::path::Path, arguments: &Arguments) -> anyhow::Res
             snapshot::run(&arena, &debezium(), readers, rounds, rows).await
         }
         What::Latency { seconds } => latency::run(&arena, *seconds).await,
+        What::Kafka { seconds } => {
+            kafka::run(&arena, !arguments.without_debezium, rounds, rows, *seconds).await
+        }
         What::Growth(sizes) => growth::run(&arena, sizes, rounds).await,
         What::Idle(load) => idle::run(&arena, load).await,
     }

@@ -1,6 +1,7 @@
 //! Installs what the tests need and this machine lacks.
 #![expect(clippy::print_stdout, reason = "the output of a command")]
 
+mod connect;
 pub(crate) mod debezium;
 mod kafka;
 mod packages;
@@ -58,7 +59,8 @@ pub(crate) fn install() -> anyhow::Result<()> {
     if let Err(error) = kafka::install() {
         println!("Apache Kafka: cannot be installed here: {error:#}");
     }
-    for (name, install) in registries::ALL {
+    let connect: registries::Installation = ("Kafka Connect", connect::install);
+    for (name, install) in registries::ALL.into_iter().chain([connect]) {
         if let Err(error) = install() {
             println!("{name}: cannot be installed here: {error:#}");
         }

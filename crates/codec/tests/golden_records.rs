@@ -135,6 +135,21 @@ fn our_records_are_those_of_debezium_but_for_the_accepted_differences() {
 }
 
 #[test]
+fn the_document_tells_of_every_accepted_difference_and_of_no_other() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/debezium-differences.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let table = text
+        .split("\n\n")
+        .find(|part| part.starts_with("| what | `cdc` | Debezium | why"))
+        .unwrap();
+    let first = |row: &str| row.trim_start_matches("| ").split(" | ").next().unwrap().to_owned();
+    let told: BTreeSet<String> = table.lines().skip(2).map(first).collect();
+    let rules = ACCEPTED.iter().flat_map(|rule| rule.told).chain(&accepted::REFUSED_TOLD);
+    let accepted: BTreeSet<String> = rules.map(|row| (*row).to_owned()).collect();
+    assert_eq!(told, accepted);
+}
+
+#[test]
 fn a_heartbeat_is_that_of_debezium() {
     let recorded = recorded::records("defaults");
     let theirs = &recorded["__debezium-heartbeat.srv"][0];

@@ -1,6 +1,6 @@
 //! Runs a process and notes how long it took, what it computed and how much memory it had.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -36,6 +36,11 @@ impl Running {
     /// Number of the process.
     pub(super) fn id(&self) -> u32 {
         self.0.id()
+    }
+
+    /// What it writes to its output, where that is piped.
+    pub(super) fn output(&mut self) -> Option<ChildStdout> {
+        self.0.stdout.take()
     }
 
     /// Whether it still runs.
@@ -94,7 +99,8 @@ pub(super) fn median(mut runs: Vec<Usage>) -> anyhow::Result<Usage> {
     runs.get(runs.len() / 2).copied().context("nothing was measured")
 }
 
-fn postmaster(server: &Postgres) -> anyhow::Result<u32> {
+/// The process of which all others of the server are children.
+pub(super) fn postmaster(server: &Postgres) -> anyhow::Result<u32> {
     let file = server.data_directory().join("postmaster.pid");
     let text =
         std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;

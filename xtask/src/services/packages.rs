@@ -5,6 +5,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
+use cdc_testkit::services::installed::cache_directory;
+
+// Python's standard library fetches, checks and unpacks; a name that leads out of the folder is left.
+const FETCH: &str = "
+import hashlib, io, sys, tarfile, urllib.request
+data = urllib.request.urlopen(sys.argv[1], timeout=300).read()
+if hashlib.sha256(data).hexdigest() != sys.argv[2]:
+    sys.exit('the archive is not the one that was expected')
+archive = tarfile.open(fileobj=io.BytesIO(data))
+for member in archive.getmembers():
+    if member.name.startswith('/') or '..' in member.name.split('/') or not (member.isfile() or member.isdir()):
+        continue
+    member.uid = member.gid = 0
+    archive.extract(member, sys.argv[3])
+";
 
 /// Whether Python can download packages.
 pub(super) fn has_pip() -> bool {
@@ -25,6 +40,28 @@ pub(super) fn download_wheel(requirement: &str, directory: &Path) -> anyhow::Res
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
         .context("pip downloaded no wheel")
+}
+
+/// Downloads a compressed archive that has this digest and unpacks it into a folder.
+pub(super) fn fetch_archive(url: &str, sha256: &str, into: &Path) -> anyhow::Result<()> {
+    succeed(Command::new("python3").args(["-c", FETCH, url, sha256]).arg(into))
+}
+
+/// Fills a folder elsewhere and renames it: a folder with this name is complete.
+pub(super) fn fetched_into(
+    home: &Path,
+    fill: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let cache = cache_directory();
+    std::fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
+    let work = tempfile::tempdir_in(&cache).context("create a directory to unpack in")?;
+    let unpacked = work.path().join("unpacked");
+    std::fs::create_dir(&unpacked)?;
+    fill(&unpacked)?;
+    if let Err(error) = std::fs::rename(&unpacked, home) {
+        ensure!(home.exists(), "{}: {error}", home.display());
+    }
+    Ok(())
 }
 
 /// Whether the packages are installed afterwards.

@@ -6,6 +6,8 @@ use serde_json::Value as Json;
 /// One difference that is meant.
 pub(crate) struct Accepted {
     pub(crate) name: &'static str,
+    /// The rows of the document that tell of it, by what stands first in them.
+    pub(crate) told: &'static [&'static str],
     /// Scene, topic and what was found.
     pub(crate) covers: fn(&str, &str, &Difference) -> bool,
 }
@@ -21,6 +23,13 @@ pub(crate) const REFUSED: [(&str, &str); 5] = [
     ("public.extremes", OUT_OF_RANGE),
     ("public.endless", OUT_OF_RANGE),
     ("public.types", OUT_OF_RANGE),
+];
+
+/// The rows of the document that tell of them.
+pub(crate) const REFUSED_TOLD: [&str; 3] = [
+    "arrays of several dimensions",
+    "decimals that are not a number, `precise`",
+    "times and spans beyond 64 bits of their unit",
 ];
 
 /// Is this a record of a change that we refuse?
@@ -66,6 +75,7 @@ fn tables(json: &Json) -> Vec<String> {
 pub(crate) const ACCEPTED: &[Accepted] = &[
     Accepted {
         name: "what differs from run to run",
+        told: &["`source.version`, `ts_ms`, `ts_us`, `ts_ns`, header `runId`"],
         covers: |_, topic, d| {
             let envelope = [".value.payload.ts_", ".value.ts_", ".value.payload.__ts_us"];
             envelope.iter().any(|start| d.path.starts_with(start))
@@ -76,6 +86,7 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
     },
     Accepted {
         name: "sequence",
+        told: &["`source.sequence`"],
         covers: |_, _, d| {
             let (ours, theirs) = (text(&d.ours), text(&d.theirs));
             let ends = [".source.sequence", ".iodebeziumsequence", ".value.id"];
@@ -87,6 +98,7 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
     },
     Accepted {
         name: "the address of a transaction's end",
+        told: &["address in the `id` of a transaction's end"],
         covers: |_, topic, d| {
             let number = |json: &Json| text(json).split(':').next().map(str::to_owned);
             topic.ends_with(".transaction")
@@ -96,16 +108,19 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
     },
     Accepted {
         name: "the tables of a transaction",
+        told: &["`data_collections` of a transaction's end"],
         covers: |_, _, d| {
             d.path.ends_with(".data_collections") && tables(&d.ours) == tables(&d.theirs)
         },
     },
     Accepted {
         name: "the time of a message outside of transactions",
+        told: &["`source.ts_*` of a message outside of transactions"],
         covers: |_, topic, d| topic.ends_with(".message") && d.path.contains(".source.ts_"),
     },
     Accepted {
         name: "columns of types that Debezium leaves out",
+        told: &["columns of types that Debezium does not know, and arrays of them"],
         covers: |_, topic, d| {
             topic.ends_with(".unmapped")
                 && (d.path.ends_with(".fields") || text(&d.theirs) == "(absent)")
@@ -113,20 +128,24 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
     },
     Accepted {
         name: "defaults of columns",
+        told: &["defaults of columns in schemas, and in `before` where a column was not logged"],
         covers: |_, _, d| d.path.ends_with(".default") && text(&d.ours) == "(absent)",
     },
     Accepted {
         name: "columns of type name",
+        told: &["columns of type `name`"],
         covers: |_, topic, d| {
             topic.ends_with(".types") && d.path.ends_with(".nm") && d.theirs.is_null()
         },
     },
     Accepted {
         name: "24:00:00",
+        told: &["`24:00:00` as text (`timetz`, `isostring`)"],
         covers: |_, _, d| text(&d.ours) == "24:00:00Z" && text(&d.theirs) == "00:00:00Z",
     },
     Accepted {
         name: "infinite timestamps as text",
+        told: &["infinite `timestamp`, `isostring`"],
         covers: |scene, topic, d| {
             scene == "text"
                 && topic.ends_with(".endless")
@@ -135,10 +154,17 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
     },
     Accepted {
         name: "placeholders that Debezium fails to make",
+        told: &[
+            "placeholders of `int2[]`, `numeric`, `numeric[]`, `timestamp[]`, and of others by mode",
+        ],
         covers: |_, topic, d| topic.ends_with(".large") && d.theirs.is_null(),
     },
     Accepted {
         name: "arrays that Debezium reads wrongly",
+        told: &[
+            "arrays of enums with a `null`, arrays of bits",
+            "dates BC, `time` and `timetz` in arrays",
+        ],
         covers: |_, topic, d| {
             let columns =
                 [".bt", ".mo", ".d.1", ".t6.0", ".tz.0", ".i4.0", ".i4.1", ".t.0", ".t.1"];
@@ -150,6 +176,7 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
     },
     Accepted {
         name: "not a number, without schemas",
+        told: &[],
         covers: |scene, topic, d| {
             scene.ends_with("without-schemas")
                 && topic.ends_with(".not_numbers")
@@ -158,6 +185,7 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
     },
     Accepted {
         name: "the nearest double",
+        told: &["decimals with more than 15 digits, `double`"],
         covers: |scene, _, d| match (d.ours.as_f64(), d.theirs.as_f64()) {
             (Some(ours), Some(theirs)) => {
                 scene == "double" && ours.to_bits().abs_diff(theirs.to_bits()) == 1
@@ -167,6 +195,7 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
     },
     Accepted {
         name: "deletes of unwrapped rows",
+        told: &["deletes of unwrapped rows, mode `tombstone`, with schemas"],
         covers: |scene, _, d| {
             scene == "unwrap"
                 && d.path == ".value"

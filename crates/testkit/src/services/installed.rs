@@ -102,10 +102,16 @@ pub fn kafka() -> anyhow::Result<String> {
     let home = kafka_home();
     let broker = home.join(format!("kafka_2.13-{KAFKA_VERSION}.jar"));
     ensure!(broker.exists(), "Apache Kafka {KAFKA_VERSION} is not installed: cargo xtask services");
+    java()?;
+    Ok(format!("{}/*", home.display()))
+}
+
+/// A Java that runs it is here.
+pub(super) fn java() -> anyhow::Result<()> {
     let major =
         java_major().context("Java is not installed: apt-get install default-jre-headless")?;
     ensure!(major >= JAVA_MIN, "Apache Kafka needs Java {JAVA_MIN}, and this is Java {major}");
-    Ok(format!("{}/*", home.display()))
+    Ok(())
 }
 
 fn java_major() -> Option<u32> {

@@ -18,6 +18,7 @@ pub fn missing() -> Vec<String> {
         .chain(super::certificates::missing())
         .chain(super::confluent::missing())
         .chain(super::apicurio::missing())
+        .chain(super::connect::missing())
         .collect()
 }
 
