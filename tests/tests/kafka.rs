@@ -64,7 +64,7 @@ async fn rows_changes_and_new_columns_reach_every_sink_through_kafka() {
              DELETE FROM customers WHERE id = 400;
              UPDATE customers SET id = 1000 WHERE id = 399;
              ALTER TABLE customers ADD COLUMN city text;
-             INSERT INTO customers VALUES (500, 'Zoë', 'NaN', NULL, 'Zürich');",
+             INSERT INTO customers VALUES (500, 'Zoë', 2.5, NULL, 'Zürich');",
         )
         .await
         .unwrap();

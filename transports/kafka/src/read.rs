@@ -266,12 +266,16 @@ impl Reader {
         let outside = blocking(move || {
             let bounds = prober.bounds(&of)?;
             Ok(if next > bounds.end {
-                error::beyond_end(&of, next, bounds.end)
+                Some(error::beyond_end(&of, next, bounds.end))
+            } else if next < bounds.start {
+                Some(error::below_start(&of, next, bounds.start))
             } else {
-                error::below_start(&of, next, bounds.start)
+                None
             })
         });
-        outside.await.unwrap_or_else(|error| error)
+        // A leader that has just been elected cannot always say where a log begins: it is there again soon.
+        let outside = outside.await.unwrap_or_else(Some);
+        outside.unwrap_or_else(|| self.share.failed(error))
     }
 
     // Lag is for people: an answer that comes a moment later will do.

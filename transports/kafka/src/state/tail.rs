@@ -12,7 +12,7 @@ use rdkafka::{
     Message, TopicPartitionList,
     config::FromClientConfigAndContext,
     consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
+    error::{KafkaError, KafkaResult},
     types::RDKafkaErrorCode as Code,
 };
 use std::{
@@ -23,12 +23,20 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 
 /// How often the thread looks up from waiting for records.
 const TICK: Duration = Duration::from_millis(100);
 /// A topic that is read from its start must show a record at least this often.
 const PROGRESS_WAIT: Duration = Duration::from_secs(60);
+
+/// How long a broker may take to say where the log ends.
+const LOOK_WAIT: Duration = Duration::from_secs(5);
+/// A log that ends before what was read of it, for so long, has lost records.
+const BEHIND_MAX: Duration = Duration::from_secs(60);
 
 /// How far reading has got.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,9 +134,7 @@ impl Tail {
         settings.set("enable.partition.eof", "true");
         let consumer = BaseConsumer::from_config_and_context(&settings, context.clone())
             .map_err(|error| error::client(&error))?;
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&of.topic, number(of), rdkafka::Offset::Beginning)
-            .and_then(|()| consumer.assign(&list))
+        go_on(&consumer, of, 0)
             .map_err(|error| error::request(&format!("read {of}"), &error, &context.heard))?;
         let shared = Arc::new(Shared {
             view: Mutex::default(),
@@ -136,10 +142,10 @@ impl Tail {
             progress: watch::Sender::new(Progress::Reading { next: 0 }),
         });
         let closing = Arc::new(AtomicBool::new(false));
-        let (kept, stop) = (Arc::clone(&shared), Arc::clone(&closing));
+        let (kept, stop, from) = (Arc::clone(&shared), Arc::clone(&closing), of.clone());
         std::thread::Builder::new()
             .name("cdc-kafka-state".into())
-            .spawn(move || read(&consumer, &kept, &stop))
+            .spawn(move || read(&consumer, &from, &kept, &stop))
             .map_err(|_| {
                 error::answer("start a thread", Code::Fail)
                     .with_remedy("raise the limit of threads")
@@ -214,11 +220,47 @@ impl Drop for Tail {
     }
 }
 
-fn read(consumer: &BaseConsumer<Context>, shared: &Shared, closing: &AtomicBool) {
+/// Reads from this offset on, 0 for the oldest record.
+fn go_on(consumer: &BaseConsumer<Context>, of: &TopicPartition, next: i64) -> KafkaResult<()> {
+    let from = if next == 0 { rdkafka::Offset::Beginning } else { rdkafka::Offset::Offset(next) };
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&of.topic, number(of), from)?;
+    consumer.assign(&list)
+}
+
+/// What became of the records after the library has given up a place in the log. It does so as well when
+/// a leader could not say where the log begins, as one that has just been elected cannot.
+enum Place {
+    Unknown,
+    /// A leader that has just been elected may not know yet how far its followers are.
+    Behind,
+    Gone,
+    There,
+}
+
+fn look_for(consumer: &BaseConsumer<Context>, of: &TopicPartition, next: i64) -> Place {
+    match consumer.fetch_watermarks(&of.topic, number(of), LOOK_WAIT) {
+        Err(_) => Place::Unknown,
+        Ok((low, _)) if next > 0 && low > next => Place::Gone,
+        Ok((_, high)) if high < next => Place::Behind,
+        Ok(_) => Place::There,
+    }
+}
+
+fn read(
+    consumer: &BaseConsumer<Context>,
+    of: &TopicPartition,
+    shared: &Shared,
+    closing: &AtomicBool,
+) {
+    let mut next = 0;
     while !closing.load(Ordering::Relaxed) {
         match consumer.poll(TICK) {
             None => {}
-            Some(Ok(message)) => shared.take(&message),
+            Some(Ok(message)) => {
+                next = message.offset() + 1;
+                shared.take(&message);
+            }
             // Told after everything that was there when it was asked.
             Some(Err(KafkaError::PartitionEOF(_))) => {
                 shared.progress.send_if_modified(|progress| {
@@ -234,14 +276,38 @@ fn read(consumer: &BaseConsumer<Context>, shared: &Shared, closing: &AtomicBool)
                     error.rdkafka_error_code(),
                     Some(Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation)
                 );
-                if cut {
+                // What connections report comes here too, and heals.
+                tracing::debug!(%error, "the state topic");
+                if cut && !found_again(consumer, of, next, closing) {
                     shared.end("it does not have the records any more that this process has read");
                     return;
                 }
-                // What connections report comes here too, and heals.
-                tracing::debug!(%error, "the state topic");
             }
         }
     }
     shared.end("it is closed");
+}
+
+/// Goes on after the last record that was read, once a broker says that it is still there.
+fn found_again(
+    consumer: &BaseConsumer<Context>,
+    of: &TopicPartition,
+    next: i64,
+    closing: &AtomicBool,
+) -> bool {
+    let mut behind = None;
+    // What is left of the old place must not come again.
+    drop(consumer.unassign());
+    while !closing.load(Ordering::Relaxed) {
+        match look_for(consumer, of, next) {
+            Place::Gone => return false,
+            Place::Behind if behind.get_or_insert_with(Instant::now).elapsed() > BEHIND_MAX => {
+                return false;
+            }
+            Place::There if go_on(consumer, of, next).is_ok() => return true,
+            // Nothing comes without an assignment but what connections report.
+            Place::There | Place::Behind | Place::Unknown => drop(consumer.poll(TICK)),
+        }
+    }
+    true
 }
