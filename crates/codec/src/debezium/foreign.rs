@@ -104,12 +104,16 @@ pub enum ForeignError {
 
 impl From<ForeignError> for Error {
     fn from(error: ForeignError) -> Self {
-        let context = format!("a record cannot be read as Debezium's JSON: {error}");
-        Self::new("CDC-4230", Origin::Transport, Retry::Never, context).with_remedy(
-            "read topics that Debezium wrote as JSON envelopes: no SMT that unwraps rows, and \
-             value.converter=org.apache.kafka.connect.json.JsonConverter",
-        )
+        unreadable(&error)
     }
+}
+
+fn unreadable(error: &ForeignError) -> Error {
+    let context = format!("a record cannot be read as Debezium's JSON: {error}");
+    Error::new("CDC-4230", Origin::Transport, Retry::Never, context).with_remedy(
+        "read topics that Debezium wrote as JSON envelopes: no SMT that unwraps rows, and \
+         value.converter=org.apache.kafka.connect.json.JsonConverter",
+    )
 }
 
 impl Decoder {
