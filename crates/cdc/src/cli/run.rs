@@ -17,6 +17,7 @@ use cdc_server::{Counters, Parts, Server};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, watch},
+    task::JoinSet,
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -45,14 +46,14 @@ pub(super) async fn run(args: &Args, manner: &Manner) -> Outcome {
     let server = listen(&settings, &mut lock).await?;
     let sentinel = Sentinel::new(settings.platform.file.rest.stop_on_incompatible_schema);
     let mut state = State::open(&settings).await?;
-    let (own, announcing, backbone, registry) = match settings.platform.kafka() {
+    let (own, mut announcing, backbone, registry) = match settings.platform.kafka() {
         Some(kafka) => {
             let backbone = Backbone::kafka(&settings, &kafka, state, &sentinel).await?;
-            (None, None, backbone, registry_of(&settings, &kafka)?)
+            (None, JoinSet::new(), backbone, registry_of(&settings, &kafka)?)
         }
         None => {
             let own = Own::open(&settings).await?;
-            let mut announcing = None;
+            let mut announcing = JoinSet::new();
             if let Some(own) = &own {
                 (state.schemas, announcing) = own.fed_by(state.schemas, &settings, &sentinel);
             }
@@ -64,10 +65,8 @@ pub(super) async fn run(args: &Args, manner: &Manner) -> Outcome {
     let until = if args.until_current { Until::Current } else { Until::Cancelled };
     let work = Work { backbone, server, own, watch, sentinel };
     let outcome = Box::pin(work.run(&settings, until, manner)).await;
-    if let Some(announcing) = announcing {
-        // What was captured last is in the registry when the process is gone.
-        let _late = tokio::time::timeout(ANNOUNCING_WAIT, announcing).await;
-    }
+    // What was captured last is in the registry when the process is gone.
+    let _late = tokio::time::timeout(ANNOUNCING_WAIT, announcing.join_next()).await;
     drop(lock);
     outcome
 }

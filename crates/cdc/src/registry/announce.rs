@@ -14,7 +14,7 @@ use cdc_core::{
 use std::sync::Arc;
 use tokio::{
     sync::{Notify, mpsc},
-    task::JoinHandle,
+    task::JoinSet,
 };
 
 /// So many lots of new schemas may wait; then capture does.
@@ -77,7 +77,7 @@ pub(crate) struct Announcing {
 
 enum Way {
     /// Before the first change under a schema is in the log.
-    Before(Announcements),
+    Before(Box<Announcements>),
     /// Beside it: nothing waits.
     Beside(mpsc::Sender<Vec<TableSchema>>),
 }
@@ -89,19 +89,21 @@ impl Announcing {
         inner: Arc<dyn SchemaStore>,
         announcements: Announcements,
         sentinel: &Sentinel,
-    ) -> (Self, Option<JoinHandle<()>>) {
+    ) -> (Self, JoinSet<()>) {
         if sentinel.stops() {
-            return (Self { inner, way: Way::Before(announcements) }, None);
+            let way = Way::Before(Box::new(announcements));
+            return (Self { inner, way }, JoinSet::new());
         }
         let (sender, mut waiting) = mpsc::channel::<Vec<TableSchema>>(WAITING_MAX);
-        let announcing = tokio::spawn(async move {
+        let mut announcing = JoinSet::new();
+        announcing.spawn(async move {
             while let Some(tables) = waiting.recv().await {
                 if let Err(error) = announcements.announce(&tables).await {
                     tracing::debug!(%error, "schemas are not registered");
                 }
             }
         });
-        (Self { inner, way: Way::Beside(sender) }, Some(announcing))
+        (Self { inner, way: Way::Beside(sender) }, announcing)
     }
 }
 

@@ -11,7 +11,7 @@ use cdc_registry::{
     http::Server,
 };
 use std::sync::Arc;
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// A registry and who listens for it.
@@ -57,7 +57,7 @@ impl Own {
         schemas: Arc<dyn SchemaStore>,
         settings: &Settings,
         sentinel: &Sentinel,
-    ) -> (Arc<dyn SchemaStore>, Option<JoinHandle<()>>) {
+    ) -> (Arc<dyn SchemaStore>, JoinSet<()>) {
         let registry = Registry::Own(Arc::clone(&self.registry));
         let announcements = Announcements::new(
             Guarded::new(registry.of_formats(), sentinel.clone()),

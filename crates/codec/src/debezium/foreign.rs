@@ -28,8 +28,6 @@ mod own;
 mod text;
 mod values;
 
-#[cfg(test)]
-pub(super) use natives::double;
 pub use own::{Payload, TableReader};
 pub(crate) use text::days_since_1970;
 
@@ -365,3 +363,6 @@ fn commit_time(source: &Json) -> Timestamp {
         .or_else(|| unit("ts_ms", 1_000))
         .unwrap_or(Timestamp { seconds: 0, nanos: 0 })
 }
+
+#[cfg(test)]
+pub(super) use natives::double;

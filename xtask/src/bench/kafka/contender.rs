@@ -142,20 +142,23 @@ fn settings(place: &Place<'_>, form: Form, prefix: &str, snapshot_mode: &str) ->
         "topic.creation.default.partitions": "1",
         "topic.creation.default.replication.factor": "1",
     });
-    for (name, value) in TUNED {
-        settings[name] = json!(value);
-    }
+    let mut further: Vec<(String, &str)> =
+        TUNED.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
     for part in ["key", "value"] {
+        let converter = format!("{part}.converter");
         match form {
             Form::Json => {
-                settings[format!("{part}.converter")] = json!(JSON_CONVERTER);
-                settings[format!("{part}.converter.schemas.enable")] = json!("false");
+                further.push((format!("{converter}.schemas.enable"), "false"));
+                further.push((converter, JSON_CONVERTER));
             }
             Form::Avro => {
-                settings[format!("{part}.converter")] = json!(AVRO_CONVERTER);
-                settings[format!("{part}.converter.schema.registry.url")] = json!(place.registry);
+                further.push((format!("{converter}.schema.registry.url"), place.registry));
+                further.push((converter, AVRO_CONVERTER));
             }
         }
+    }
+    if let Some(settings) = settings.as_object_mut() {
+        settings.extend(further.into_iter().map(|(name, value)| (name, json!(value))));
     }
     settings
 }

@@ -68,6 +68,7 @@ pub(super) async fn run(place: &Place<'_>, who: Who, seconds: u64) -> anyhow::Re
     let mut ticks = interval(Duration::from_secs(1) / RATE);
     for id in 0..rows {
         ticks.tick().await;
+        #[expect(clippy::disallowed_methods, reason = "is compared with the time of records")]
         sent.push(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros());
         let sql = format!(
             "INSERT INTO events VALUES ({id}, 1, 'kind', 9.99, now(), true, repeat('x', 72))"
