@@ -78,7 +78,7 @@ pub(crate) use foreign::days_since_1970;
 pub use foreign::{Decoded, Decoder, ForeignError, Payload, TableReader};
 pub use learnt::{Notices, Planned, Registration};
 pub use losses::{Degree, Loss, losses};
-pub use mark::{InvalidMark, Mark, SCHEMA_HEADER};
+pub use mark::{InvalidMark, Mark, Moved, SCHEMA_HEADER};
 pub use notice::{Notice, TransactionEnd};
 pub use options::{
     BinaryMode, DecimalMode, HeaderForm, HstoreMode, IntervalMode, Options, TimeMode, Unlogged,

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `cdc.schema` | `17`, or `17 {"decimals":"string"}`: the table schema's number in the pipeline's store, and the choices by which values were written where they are not the usual ones |
 //! | `cdc.unchanged` | `e/3`: columns of `before` and of `after` that the database did not log |
+//! | `cdc.change` | the change in the log's own form, where it is told as a delete and a create and the create lacks columns that the database did not log: nothing with the delete, everything with the create |
 //! | `cdc.null` | as above: columns that are null, where the format cannot tell null from empty |
 //!
 //! Columns are bits of hexadecimal digits: the first digit has the first four columns, its lowest bit
@@ -15,14 +16,18 @@ use super::options::{
 };
 use super::plan::Plan;
 use crate::connect::NameAdjustment;
-use bytes::Bytes;
-use cdc_core::{Change, Header, Row, SchemaId, Value};
+use crate::row;
+use bytes::{Bytes, BytesMut};
+use cdc_core::{Change, Header, Position, Row, SchemaId, TableSchema, Value};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The header that has the number of the table schema.
 pub const SCHEMA_HEADER: &str = "cdc.schema";
 /// Columns that were not logged.
 pub(super) const UNCHANGED: &str = "cdc.unchanged";
+/// The whole change.
+const CHANGE: &str = "cdc.change";
 /// Columns that are null.
 pub(super) const NULL: &str = "cdc.null";
 
@@ -83,7 +88,7 @@ fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
 
 /// The header is none that this version writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("its header cdc.schema is none that this version of cdc writes")]
+#[error("a header of it (cdc.schema, cdc.change) is none that this version of cdc writes")]
 pub struct InvalidMark;
 
 impl Mark {
@@ -159,6 +164,56 @@ pub(super) fn of_rows(
                 && plan.columns.get(index).is_some_and(|column| column.form.is_repeated())
         };
         add(NULL, [columns(before, null), columns(after, null)], out);
+    }
+}
+
+/// The header of a change of the key whose row is not whole: whoever has the row under its old key must
+/// not delete it before it has it under the new one.
+pub(super) fn of_move(change: &Change, part: Part, out: &mut Vec<Header>) {
+    let is_missing = |(index, value): (usize, &Value)| {
+        *value == Value::Unchanged && kept(change, index).is_none()
+    };
+    let lacks = change.after.iter().flatten().enumerate().any(is_missing);
+    let value = match part {
+        Part::OldKey if lacks => Bytes::new(),
+        Part::NewKey if lacks => {
+            let mut whole = BytesMut::new();
+            // The number is that of the header beside it.
+            row::encode_change(SchemaId(0), change, &mut whole);
+            whole.freeze()
+        }
+        Part::OldKey | Part::NewKey | Part::Whole => return,
+    };
+    out.push(Header { name: CHANGE.into(), value });
+}
+
+/// What a record says of a row that has moved to another key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Moved {
+    /// Nothing: the record says what it says.
+    No,
+    /// It goes; the record at its new key says everything.
+    Leaves,
+    /// It has moved, by this change.
+    Arrives(Box<Change>),
+}
+
+impl Moved {
+    pub(super) fn read(
+        headers: &[Header],
+        position: Position,
+        schema: &Arc<TableSchema>,
+    ) -> Result<Self, InvalidMark> {
+        let Some(header) = headers.iter().find(|header| &*header.name == CHANGE) else {
+            return Ok(Self::No);
+        };
+        if header.value.is_empty() {
+            return Ok(Self::Leaves);
+        }
+        let mut change = row::decode_change(&header.value, position, schema, &mut None)
+            .map_err(|_| InvalidMark)?;
+        change.ends_transaction = true;
+        Ok(Self::Arrives(Box::new(change)))
     }
 }
 

@@ -241,6 +241,7 @@ impl Records {
                 headers.push(Header { name: Arc::clone(&learnt.mark_name), value: mark.clone() });
                 let nulls = self.value == Encoding::Protobuf;
                 mark::of_rows(change, telling.part, &plan, nulls, &mut headers);
+                mark::of_move(change, telling.part, &mut headers);
             }
             let (topic, key) = (Arc::clone(&topic), key.clone());
             out.push(Record { topic, key, value, headers });

@@ -5,7 +5,7 @@ use super::{ForeignError, Image, change, exact, misfit, operation, read, split};
 use crate::connect::{JsonWriter, avro, protobuf};
 use crate::debezium::envelope::value_schema;
 use crate::debezium::form::Form;
-use crate::debezium::mark::{self, Columns, Mark};
+use crate::debezium::mark::{self, Columns, Mark, Moved};
 use cdc_core::{Change, Header, Operation, Position, Row, TableSchema, Value};
 use serde_json::Value as Json;
 use std::sync::Arc;
@@ -50,6 +50,14 @@ impl TableReader {
     #[must_use]
     pub fn schema(&self) -> &Arc<TableSchema> {
         &self.schema
+    }
+
+    /// Whether the record is of a row that has moved to another key, and is told by its headers.
+    ///
+    /// # Errors
+    /// When the headers are none that this version writes.
+    pub fn moved(&self, headers: &[Header], position: Position) -> Result<Moved, ForeignError> {
+        Ok(Moved::read(headers, position, &self.schema)?)
     }
 
     /// Reads one record. `position` becomes the change's.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cdc_codec::{
     connect::{avro, json_schema, unframe},
-    debezium::{self, Decoded as Foreign, Mark, Payload, SCHEMA_HEADER, TableReader},
+    debezium::{self, Decoded as Foreign, Mark, Moved, Payload, SCHEMA_HEADER, TableReader},
 };
 use cdc_core::{
     Change, Record, Result, SchemaId, StoredRecord, TableSchema,
@@ -114,8 +114,15 @@ impl DebeziumDecoder {
         Ok(Some((registered, frame.record)))
     }
 
-    async fn read_own(&mut self, mark: &Bytes, record: &Record) -> Result<Decoded> {
+    async fn read_own(&mut self, mark: &Bytes, record: &Record) -> Result<Option<Decoded>> {
         let Own { reader, id, topic } = self.own(mark).await?;
+        match reader.moved(&record.headers, record.position)? {
+            Moved::No => {}
+            Moved::Leaves => return Ok(None),
+            Moved::Arrives(change) => {
+                return Ok(Some(Decoded { change: *change, topic, schema: id }));
+            }
+        }
         let framed = self.framed(&record.payload).await?;
         let payload = match &framed {
             None => Payload::Json(&record.payload),
@@ -124,7 +131,7 @@ impl DebeziumDecoder {
             Some((Registered::Protobuf, protobuf)) => Payload::Protobuf(protobuf),
         };
         let change = reader.read(payload, &record.headers, record.position)?;
-        Ok(Decoded { change, topic, schema: id })
+        Ok(Some(Decoded { change, topic, schema: id }))
     }
 
     /// A key or value of another producer as JSON; `None` where there is none.
@@ -186,7 +193,7 @@ impl Decoder for DebeziumDecoder {
             return Ok(None);
         }
         match record.headers.iter().find(|header| &*header.name == SCHEMA_HEADER) {
-            Some(mark) => self.read_own(&mark.value, record).await.map(Some),
+            Some(mark) => self.read_own(&mark.value, record).await,
             None => self.read_foreign(record).await,
         }
     }

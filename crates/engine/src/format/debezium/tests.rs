@@ -114,6 +114,28 @@ async fn encoded(format: &DebeziumFormat, changes: &[Change]) -> Vec<Draft> {
     drafts
 }
 
+#[tokio::test]
+async fn a_row_that_moves_to_another_key_keeps_what_was_not_logged() {
+    let schema = table();
+    let old = Some([Value::Int(1)].into_iter().chain(vec![Value::Unchanged; 6]).collect::<Row>());
+    let moved = change(&schema, Operation::Update, old, row(2, Value::Unchanged), 3);
+    for encoding in Encoding::ALL {
+        let world = World::new();
+        let format = world.format(exact(), Encoding::Json, encoding);
+        let drafts = encoded(&format, std::slice::from_ref(&moved)).await;
+        assert_eq!(drafts.len(), 3, "a delete, its tombstone, a create");
+        let mut decoder = format.decoder();
+        let mut read = Vec::new();
+        for draft in drafts {
+            read.extend(decoder.decode(&stored(draft.record)).await.unwrap());
+        }
+        let [read] = &*read else { panic!("{encoding}: {} changes", read.len()) };
+        assert_eq!(read.change.operation, Operation::Update);
+        assert_eq!(read.change.before, moved.before);
+        assert_eq!(read.change.after, moved.after, "{encoding}");
+    }
+}
+
 fn stored(record: Record) -> StoredRecord {
     StoredRecord { offset: Offset(0), record }
 }
