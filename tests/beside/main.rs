@@ -188,7 +188,8 @@ async fn what_debezium_writes_twice_is_the_same_and_our_decoder_reads_it() {
     assert_none(&found);
     let (json, avro) = (decoded(&world, &ONE).await, decoded(&world, &DEBEZIUM_AVRO).await);
     for topics in [&json, &avro] {
-        for table in ["types", "arrays", "whole", "changing", "finish"] {
+        // Not `changing` and `evolving`: rows cannot be told apart by a key that becomes another.
+        for table in ["types", "arrays", "whole", "finish"] {
             check_rows(&world, topics, &format!("public.{table}")).await;
         }
     }
