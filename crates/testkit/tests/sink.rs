@@ -1,10 +1,11 @@
 use async_trait::async_trait;
 use cdc_core::sink::Delivery;
 use cdc_core::{
-    Checkpoint, Delivered, Error, Origin, Result, Retry, Sink, SinkBatch, TableSchema, Value,
-    WriteError,
+    Checkpoint, Delivered, Error, LogId, Offset, Origin, Result, Retry, Sink, SinkBatch,
+    TableSchema, TopicPartition, Value, WriteError, checkpoint::Places,
 };
 use cdc_testkit::conformance::sink::{Destination, Seen, run};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 /// What a memory destination does wrong.
@@ -17,6 +18,7 @@ enum Fault {
     ForgetsItsCheckpoint,
     IgnoresEpochs,
     IgnoresClaims,
+    LetsTwoWriteOnePartition,
     TurnsBatchesRound,
     FailsToPrepareTwice,
     RefusesLargeValues,
@@ -27,6 +29,8 @@ enum Fault {
 struct Held {
     rows: Vec<(Seen, bool)>,
     checkpoint: Checkpoint,
+    /// How often each partition was claimed.
+    claims: BTreeMap<TopicPartition, u64>,
     prepared: usize,
     writes: usize,
     answers_to_lose: usize,
@@ -42,6 +46,8 @@ struct Memory {
 struct Session {
     memory: Memory,
     staged: Vec<Seen>,
+    /// The partitions of this session, where it has not the whole log.
+    claims: Option<BTreeMap<TopicPartition, u64>>,
 }
 
 fn failure(context: &str) -> Error {
@@ -54,7 +60,7 @@ impl Destination for Memory {
         if self.fault != Fault::CommitsTheDataFirst && self.delivery == Delivery::ExactlyOnce {
             self.held.lock().unwrap().rows.retain(|(_, committed)| *committed);
         }
-        Ok(Box::new(Session { memory: self.clone(), staged: Vec::new() }))
+        Ok(Box::new(Session { memory: self.clone(), staged: Vec::new(), claims: None }))
     }
 
     async fn seen(&self) -> Vec<Seen> {
@@ -117,6 +123,31 @@ impl Sink for Session {
         }
     }
 
+    async fn claim_partitions(
+        &mut self,
+        log: LogId,
+        partitions: &[TopicPartition],
+    ) -> Result<Option<Places>> {
+        if self.memory.delivery != Delivery::ExactlyOnce {
+            return Ok(None);
+        }
+        let mut held = self.memory.held.lock().unwrap();
+        let ours = self.claims.get_or_insert_default();
+        let mut places = Places::new();
+        for at in partitions {
+            let claims = held.claims.entry(at.clone()).or_default();
+            *claims += 1;
+            ours.insert(at.clone(), *claims);
+            let same = held.checkpoint.log == Some(log);
+            let place = held.checkpoint.partitions.get(at).copied();
+            places.extend(place.map(|mut place| {
+                place.offset = if same { place.offset } else { Offset(0) };
+                (at.clone(), place)
+            }));
+        }
+        Ok(Some(places))
+    }
+
     async fn prepare(&mut self, _: Option<&TableSchema>, _: &Arc<TableSchema>) -> Result<()> {
         let mut held = self.memory.held.lock().unwrap();
         held.prepared += 1;
@@ -159,13 +190,25 @@ impl Sink for Session {
         if held.checkpoint.epoch > checkpoint.epoch && self.memory.fault != Fault::IgnoresEpochs {
             return Err(failure("fenced"));
         }
+        let mut moved = checkpoint.partitions.keys();
+        if let Some(ours) = &self.claims
+            && moved.any(|at| ours.get(at) != held.claims.get(at))
+            && self.memory.fault != Fault::LetsTwoWriteOnePartition
+        {
+            return Err(failure("another session has claimed a partition"));
+        }
         held.rows.iter_mut().for_each(|(_, committed)| *committed = true);
         held.rows.extend(rows.into_iter().map(|row| (row, true)));
         if self.memory.fault == Fault::CommitsTheDataFirst && held.answers_to_lose > 0 {
             held.answers_to_lose = 0;
             return Err(failure("died between data and checkpoint"));
         }
-        held.checkpoint = checkpoint.clone();
+        if self.claims.is_some() {
+            held.checkpoint.log = checkpoint.log;
+            held.checkpoint.partitions.extend(checkpoint.partitions.clone());
+        } else {
+            held.checkpoint = checkpoint.clone();
+        }
         drop(held);
         self.answer()
     }
@@ -247,4 +290,10 @@ async fn a_refused_large_value_is_found() {
 #[should_panic(expected = "another identity")]
 async fn a_new_identity_for_a_repetition_is_found() {
     verify(Delivery::AtLeastOnce, Fault::GivesNewIdentities).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "a claim fences the older writer off")]
+async fn two_writers_of_one_partition_are_found() {
+    verify(Delivery::ExactlyOnce, Fault::LetsTwoWriteOnePartition).await;
 }
