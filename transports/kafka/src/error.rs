@@ -194,8 +194,8 @@ pub(crate) fn aborted(transactional_id: &str, reason: &str) -> Error {
 /// A newer epoch of the pipeline has begun.
 pub(crate) fn fenced_epoch(given: u64, newest: u64) -> Error {
     let context = format!("epoch {given} may not save any more: epoch {newest} has begun");
-    // Its holder stands by until it may capture again.
-    Error::new("CDC-2119", Origin::Transport, Retry::Backoff, context).with_remedy(
+    // Not the log's fault: the process goes on and stands by until it may capture again.
+    Error::new("CDC-2119", Origin::Internal, Retry::Never, context).with_remedy(
         "nothing: another process of this pipeline has taken over and goes on from what was saved",
     )
 }
