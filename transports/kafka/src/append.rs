@@ -1,7 +1,7 @@
 //! The way in: one idempotent producer, and a thread that serves its reports.
 
 use crate::{
-    client::{Context, Diagnosis, Factory},
+    client::{Diagnosis, Factory, With},
     error,
     lane::Lane,
     record::Outgoing,
@@ -11,16 +11,15 @@ use cdc_core::{
     transport::{AppendReceipt, Condition},
 };
 use rdkafka::{
-    ClientContext, Message,
-    client::{Client, OAuthToken},
-    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    Message,
+    client::Client,
+    config::FromClientConfigAndContext,
     error::KafkaError,
     message::DeliveryResult,
     producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer, ProducerContext},
 };
 use std::{
     collections::BTreeMap,
-    error::Error as StdError,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -35,43 +34,24 @@ const TICK: Duration = Duration::from_millis(50);
 /// A log whose oldest record waits longer than this counts as paused.
 const STALL: Duration = Duration::from_secs(10);
 
-/// A client context whose reports go to lanes.
-pub(crate) struct Reports(Context);
+/// Reports go to lanes.
+pub(crate) struct Reports;
 
-impl ClientContext for Reports {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.0.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.0.error(error, reason);
-    }
-
-    fn generate_oauth_token(
-        &self,
-        config: Option<&str>,
-    ) -> std::result::Result<OAuthToken, Box<dyn StdError>> {
-        self.0.generate_oauth_token(config)
-    }
-}
-
-impl ProducerContext<NoCustomPartitioner> for Reports {
+impl ProducerContext<NoCustomPartitioner> for With<Reports> {
     type DeliveryOpaque = Arc<Lane>;
 
     fn delivery(&self, report: &DeliveryResult<'_>, lane: Arc<Lane>) {
         match report {
             Ok(message) => lane.acknowledged(u64::try_from(message.offset()).ok()),
             Err((error, _)) => {
-                let heard = self.0.heard.last().map(|(_, reason)| format!(" ({reason})"));
+                let heard = self.client.heard.last().map(|(_, reason)| format!(" ({reason})"));
                 lane.fail(&format!("{error}{}", heard.unwrap_or_default()));
             }
         }
     }
 }
 
-pub(crate) type Inner = BaseProducer<Reports>;
+pub(crate) type Inner = BaseProducer<With<Reports>>;
 
 /// The producer with its thread.
 pub(crate) struct Appender {
@@ -105,8 +85,11 @@ impl Appender {
                 .set("enable.gapless.guarantee", "false")
                 .set("message.timeout.ms", "60000");
         }
-        let producer = BaseProducer::from_config_and_context(&settings, Reports(context))
-            .map_err(|error| error::client(&error))?;
+        let producer = BaseProducer::from_config_and_context(
+            &settings,
+            With { client: context, own: Reports },
+        )
+        .map_err(|error| error::client(&error))?;
         let producer = Arc::new(producer);
         let condition = watch::Sender::new(Condition::Writable);
         let (lanes, closing) = (Arc::<Lanes>::default(), Arc::new(AtomicBool::new(false)));
@@ -139,7 +122,7 @@ impl Appender {
         })
     }
 
-    pub(crate) fn client(&self) -> &Client<Reports> {
+    pub(crate) fn client(&self) -> &Client<With<Reports>> {
         self.producer.client()
     }
 

@@ -3,8 +3,12 @@
 use crate::{config::Config, error, token};
 use cdc_core::Result;
 use rdkafka::{
-    ClientConfig, ClientContext, client::OAuthToken, config::RDKafkaLogLevel,
-    consumer::ConsumerContext, error::KafkaError, types::RDKafkaErrorCode as Code,
+    ClientConfig, ClientContext, TopicPartitionList,
+    client::OAuthToken,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    error::{KafkaError, KafkaResult},
+    types::RDKafkaErrorCode as Code,
 };
 use std::{
     error::Error as StdError,
@@ -77,6 +81,41 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {}
+
+/// The context of a client that tells somebody more than a log.
+pub(crate) struct With<T> {
+    pub(crate) client: Context,
+    pub(crate) own: T,
+}
+
+impl<T: Send + Sync + 'static> ClientContext for With<T> {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.client.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.client.error(error, reason);
+    }
+
+    fn generate_oauth_token(
+        &self,
+        config: Option<&str>,
+    ) -> std::result::Result<OAuthToken, Box<dyn StdError>> {
+        self.client.generate_oauth_token(config)
+    }
+}
+
+/// Takes partitions without reading them: beginning at their ends and paused, it asks for no records.
+pub(crate) fn hold<C: ConsumerContext>(
+    member: &BaseConsumer<C>,
+    list: &mut TopicPartitionList,
+) -> KafkaResult<()> {
+    list.set_all_offsets(rdkafka::Offset::End)?;
+    member.incremental_assign(list)?;
+    member.pause(list)
+}
 
 /// Makes clients of one configuration.
 #[derive(Clone)]

@@ -6,21 +6,19 @@
 //! still, has lost the lease before another gets it.
 
 use crate::{
-    client::{Context, Factory},
+    client::{Factory, With, hold},
     error,
     newest::number,
 };
 use cdc_core::{Error, Result, TopicPartition, transport::Lease};
 use rdkafka::{
-    ClientContext, TopicPartitionList,
-    client::OAuthToken,
-    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    TopicPartitionList,
+    config::FromClientConfigAndContext,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext},
     error::{KafkaError, KafkaResult},
     types::{RDKafkaErrorCode as Code, RDKafkaRespErr},
 };
 use std::{
-    error::Error as StdError,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread::Thread,
     time::Duration,
@@ -48,7 +46,6 @@ struct Told {
 }
 
 struct Candidate {
-    client: Context,
     told: Mutex<Told>,
     lost: CancellationToken,
 }
@@ -59,26 +56,7 @@ impl Candidate {
     }
 }
 
-impl ClientContext for Candidate {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.client.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.client.error(error, reason);
-    }
-
-    fn generate_oauth_token(
-        &self,
-        config: Option<&str>,
-    ) -> std::result::Result<OAuthToken, Box<dyn StdError>> {
-        self.client.generate_oauth_token(config)
-    }
-}
-
-impl ConsumerContext for Candidate {
+impl ConsumerContext for With<Candidate> {
     fn rebalance(
         &self,
         member: &BaseConsumer<Self>,
@@ -88,19 +66,16 @@ impl ConsumerContext for Candidate {
         let some = list.count() > 0;
         let done = if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             // Nothing is read: the partition stands for the lease.
-            let held = list
-                .set_all_offsets(rdkafka::Offset::End)
-                .and_then(|()| member.incremental_assign(list))
-                .and_then(|()| member.pause(list));
+            let held = hold(member, list);
             if some && held.is_ok() {
-                *self.told() = Told { assigned: true, confirmed: None };
+                *self.own.told() = Told { assigned: true, confirmed: None };
             }
             held
         } else {
             if some {
                 // Before the coordinator hears that it may give the lease away.
-                self.told().assigned = false;
-                self.lost.cancel();
+                self.own.told().assigned = false;
+                self.own.lost.cancel();
             }
             member.incremental_unassign(list)
         };
@@ -153,10 +128,13 @@ async fn compete(
         .set("session.timeout.ms", session.as_millis().to_string())
         .set("heartbeat.interval.ms", (session / 12).as_millis().to_string());
     let lost = CancellationToken::new();
-    let context =
-        Candidate { client: factory.context(), told: Mutex::default(), lost: lost.clone() };
-    let member: BaseConsumer<Candidate> = BaseConsumer::from_config_and_context(&settings, context)
-        .map_err(|error| error::client(&error))?;
+    let context = With {
+        client: factory.context(),
+        own: Candidate { told: Mutex::default(), lost: lost.clone() },
+    };
+    let member: BaseConsumer<With<Candidate>> =
+        BaseConsumer::from_config_and_context(&settings, context)
+            .map_err(|error| error::client(&error))?;
     member.subscribe(&[&of.topic]).map_err(|error| error::client(&error))?;
     let member = Arc::new(member);
     let (answer, answered) = oneshot::channel();
@@ -176,7 +154,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<Thread> {
 
 /// Shows the coordinator that the holder lives. A commit may wait for long, so it has its own thread.
 struct Renewal {
-    member: Weak<BaseConsumer<Candidate>>,
+    member: Weak<BaseConsumer<With<Candidate>>>,
     of: TopicPartition,
 }
 
@@ -184,10 +162,10 @@ impl Renewal {
     fn run(self) {
         // Nothing holds the member between two commits, so that it leaves its group at once.
         while let Some(member) = self.member.upgrade() {
-            if member.context().told().assigned {
+            if member.context().own.told().assigned {
                 let sent = Instant::now();
                 match self.commit(&member) {
-                    Ok(()) => member.context().told().confirmed = Some(sent),
+                    Ok(()) => member.context().own.told().confirmed = Some(sent),
                     Err(error) => tracing::debug!(%error, "a lease was not renewed"),
                 }
             }
@@ -196,7 +174,7 @@ impl Renewal {
         }
     }
 
-    fn commit(&self, member: &BaseConsumer<Candidate>) -> KafkaResult<()> {
+    fn commit(&self, member: &BaseConsumer<With<Candidate>>) -> KafkaResult<()> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.of.topic, number(&self.of), rdkafka::Offset::Offset(0))?;
         member.commit(&list, CommitMode::Sync)
@@ -204,7 +182,7 @@ impl Renewal {
 }
 
 struct Term {
-    member: Arc<BaseConsumer<Candidate>>,
+    member: Arc<BaseConsumer<With<Candidate>>>,
     renewing: Thread,
     group: String,
     session: Duration,
@@ -263,7 +241,7 @@ impl Term {
     /// Lets the library tell what it has to.
     fn serve(&self) -> Option<KafkaError> {
         let heard = self.member.poll(TICK).and_then(std::result::Result::err);
-        let told = self.member.context().told();
+        let told = self.member.context().own.told();
         if told.assigned && told.confirmed.is_none() {
             self.renewing.unpark();
         }
@@ -272,7 +250,7 @@ impl Term {
 
     /// Has the coordinator heard so lately that it cannot have given the lease away?
     fn is_held(&self) -> bool {
-        let told = self.member.context().told();
+        let told = self.member.context().own.told();
         let valid = self.session - self.session / 6;
         told.assigned && told.confirmed.is_some_and(|confirmed| confirmed.elapsed() < valid)
     }

@@ -1,7 +1,7 @@
 //! One consumer's share of the partitions, as the group's coordinator gives it.
 
 use crate::{
-    client::{Context, Factory},
+    client::{Factory, With, hold},
     error,
     topics::{Scope, Topics},
 };
@@ -10,16 +10,13 @@ use cdc_core::{
     transport::{Membership, MembershipEvent},
 };
 use rdkafka::{
-    ClientContext, TopicPartitionList,
-    client::OAuthToken,
-    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    TopicPartitionList,
+    config::FromClientConfigAndContext,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
-    error::KafkaError,
     types::RDKafkaRespErr,
 };
 use std::{
     collections::BTreeSet,
-    error::Error as StdError,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -36,36 +33,16 @@ const TOPICS_AGE: Duration = Duration::from_secs(5);
 /// Events that a consumer may be behind.
 const EVENTS: usize = 16;
 
-pub(crate) type Member = BaseConsumer<Share>;
+pub(crate) type Member = BaseConsumer<With<Share>>;
 
 /// What the coordinator's decisions are told to.
 pub(crate) struct Share {
-    client: Context,
     events: mpsc::Sender<MembershipEvent>,
     runtime: Handle,
     revoke_wait: Duration,
 }
 
-impl ClientContext for Share {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.client.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.client.error(error, reason);
-    }
-
-    fn generate_oauth_token(
-        &self,
-        config: Option<&str>,
-    ) -> std::result::Result<OAuthToken, Box<dyn StdError>> {
-        self.client.generate_oauth_token(config)
-    }
-}
-
-impl ConsumerContext for Share {
+impl ConsumerContext for With<Share> {
     fn rebalance(
         &self,
         member: &BaseConsumer<Self>,
@@ -74,9 +51,10 @@ impl ConsumerContext for Share {
     ) {
         let partitions = partitions(list);
         let done = if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            // The member reads nothing: readers do, each from its own offset.
             let done = hold(member, list);
             tracing::info!(partitions = ?names(&partitions), "pipeline.partitions_assigned");
-            self.tell(MembershipEvent::Assigned(partitions));
+            self.own.tell(MembershipEvent::Assigned(partitions));
             done
         } else {
             tracing::info!(
@@ -85,7 +63,7 @@ impl ConsumerContext for Share {
                 "pipeline.partitions_revoked"
             );
             if !partitions.is_empty() {
-                self.revoke(partitions);
+                self.own.revoke(partitions);
             }
             member.incremental_unassign(list)
         };
@@ -121,14 +99,6 @@ impl Share {
     }
 }
 
-// The member reads nothing: readers do, each from its own offset. Beginning at the end and paused, it
-// asks for no records.
-fn hold(member: &Member, list: &mut TopicPartitionList) -> rdkafka::error::KafkaResult<()> {
-    list.set_all_offsets(rdkafka::Offset::End)?;
-    member.incremental_assign(list)?;
-    member.pause(list)
-}
-
 fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
     list.elements()
         .iter()
@@ -149,15 +119,15 @@ pub(crate) fn join(
 ) -> Result<(Membership, Weak<Member>)> {
     let (sender, events) = mpsc::channel(EVENTS);
     let share = Share {
-        client: factory.context(),
         events: sender.clone(),
         runtime: Handle::current(),
         revoke_wait: factory.config.revoke_wait(),
     };
+    let context = With { client: factory.context(), own: share };
     let mut settings = factory.consumer_settings();
     settings.set("group.id", group).set("partition.assignment.strategy", "cooperative-sticky");
     let member: Member =
-        BaseConsumer::from_config_and_context(&settings, share).map_err(|e| error::client(&e))?;
+        BaseConsumer::from_config_and_context(&settings, context).map_err(|e| error::client(&e))?;
     let member = Arc::new(member);
     let weak = Arc::downgrade(&member);
     let life = Life {
