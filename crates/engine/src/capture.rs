@@ -124,10 +124,18 @@ impl Session<'_> {
             opened = self.open() => opened?,
         };
         let (source, progress) = opened;
-        tokio::select! { biased;
+        let ended = tokio::select! { biased;
             // Dropping the source is a crash that it can stand.
-            () = lost.cancelled() => Ok(End::Deposed),
-            ended = self.capture(source, progress, stop) => ended.map(|()| End::Ended),
+            () = lost.cancelled() => return Ok(End::Deposed),
+            ended = self.capture(source, progress, stop) => ended,
+        };
+        match ended {
+            // Whatever failed may be that another process has begun, and that one goes on.
+            Err(failure) if lost.is_cancelled() => {
+                tracing::debug!(error = %failure.chain(), "the source failed without its lease");
+                Ok(End::Deposed)
+            }
+            ended => ended.map(|()| End::Ended),
         }
     }
 
