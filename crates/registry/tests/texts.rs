@@ -212,6 +212,16 @@ fn protobuf_has_one_text_whether_it_comes_as_text_or_as_a_descriptor() {
 }
 
 #[test]
+fn notes_of_confluent_need_no_import() {
+    let text = "syntax = \"proto3\";\npackage shop;\nmessage User {\n  int32 id = 1 \
+                [(confluent.field_meta) = { params: [{ key: \"connect.type\" value: \"int16\" }] }];\n}\n";
+    let schema = parse(SchemaType::Protobuf, text);
+    assert_eq!(schema.canonical(), text);
+    let imports = text.replace("message User", "import \"confluent/meta.proto\";\nmessage User");
+    assert_eq!(parse(SchemaType::Protobuf, &imports).canonical(), imports);
+}
+
+#[test]
 fn protobuf_keeps_the_second_version_of_its_language() {
     let text = r#"syntax = "proto2";
 message Old {

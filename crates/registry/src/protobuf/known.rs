@@ -3,13 +3,21 @@
 /// The text of such a file.
 pub(super) fn text(name: &str) -> Option<&'static str> {
     match name {
-        "confluent/meta.proto" => Some(META),
+        META_NAME => Some(META),
         "confluent/type/decimal.proto" | "confluent/types/decimal.proto" => Some(DECIMAL),
         "google/type/date.proto" => Some(DATE),
         "google/type/timeofday.proto" => Some(TIME_OF_DAY),
         _ => None,
     }
 }
+
+/// The import that a text needs and leaves out: registries know the options of this file without it.
+pub(super) fn implied(text: &str) -> Option<&'static str> {
+    let uses = text.contains("(confluent.") || text.contains("(.confluent.");
+    (uses && !text.contains(META_NAME)).then_some(META_NAME)
+}
+
+const META_NAME: &str = "confluent/meta.proto";
 
 const META: &str = r#"
 syntax = "proto3";

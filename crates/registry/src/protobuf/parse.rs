@@ -19,6 +19,8 @@ const NAME: &str = "default.proto";
 #[derive(Clone, Debug)]
 pub struct Schema {
     pub(super) file: FileDescriptor,
+    /// An import that the text leaves out, as those that Confluent's converter writes do.
+    pub(super) implied: Option<&'static str>,
 }
 
 impl Schema {
@@ -30,6 +32,10 @@ impl Schema {
             files.insert(other.name.clone(), source(&other.text));
         }
         let root = source(text);
+        let implied = match &root {
+            Source::Text(text) => known::implied(text),
+            Source::Descriptor { .. } => None,
+        };
         let name = match &root {
             Source::Text(_) => NAME.to_owned(),
             Source::Descriptor { name, .. } => name.clone().unwrap_or_else(|| NAME.to_owned()),
@@ -48,7 +54,7 @@ impl Schema {
         if file.messages().len() == 0 && file.enums().len() == 0 && file.extensions().len() == 0 {
             return Err(Invalid::new("the file defines nothing"));
         }
-        Ok(Self { file })
+        Ok(Self { file, implied })
     }
 
     /// The Base64 form of its file descriptor.
@@ -163,7 +169,13 @@ struct Files(BTreeMap<String, Source>);
 impl FileResolver for Files {
     fn open_file(&self, name: &str) -> Result<File, Error> {
         match self.0.get(name) {
-            Some(Source::Text(text)) => File::from_source(name, text),
+            Some(Source::Text(text)) => {
+                let file = File::from_source(name, text)?;
+                let Some(implied) = known::implied(text) else { return Ok(file) };
+                let mut proto = file.file_descriptor_proto().clone();
+                proto.dependency.push(implied.to_owned());
+                Ok(File::from_file_descriptor_proto(proto))
+            }
             Some(Source::Descriptor { bytes, .. }) => {
                 // A field that comes twice counts as it came last, so this names the file anew.
                 let named =

@@ -44,7 +44,8 @@ impl Printer {
             self.line(&format!("package {};", file.package_name()));
         }
         let mut imports: Vec<(String, &str)> = Vec::new();
-        for (index, name) in proto.dependency.iter().enumerate() {
+        let written = |name: &String| Some(name.as_str()) != schema.implied;
+        for (index, name) in proto.dependency.iter().enumerate().filter(|(_, name)| written(name)) {
             let listed = |list: &[i32]| list.iter().any(|at| usize::try_from(*at) == Ok(index));
             let manner = if listed(&proto.public_dependency) {
                 "public "
