@@ -47,6 +47,7 @@ use self::world::{Topics, World};
 
 /// Every difference between what two wrote that nothing accepts, and which of the accepted were seen.
 fn differences(
+    written: Written,
     one: &Topics,
     other: &Topics,
     both_debezium: bool,
@@ -55,14 +56,14 @@ fn differences(
     let none = Vec::new();
     let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
     for topic in names {
-        let ours = one.get(topic).unwrap_or(&none);
+        let ours = one.get(topic).unwrap_or(&none).iter();
+        let ours: Vec<&Value> = ours.filter(|record| !accepted::is_ours_alone(record)).collect();
         let theirs = other.get(topic).unwrap_or(&none);
-        let kept = |record: &&Value| both_debezium || !accepted::is_refused(topic, record);
+        let kept = |record: &&Value| both_debezium || !accepted::is_refused(written, topic, record);
         let theirs: Vec<&Value> = theirs.iter().filter(kept).collect();
         if ours.len() != theirs.len() {
             let tell =
                 |records: &[&Value]| records.iter().map(|one| signature(one)).collect::<Vec<_>>();
-            let ours: Vec<&Value> = ours.iter().collect();
             found.push(format!(
                 "{topic}: these records\n  {}\nbeside these\n  {}",
                 tell(&ours).join("\n  "),
@@ -72,7 +73,7 @@ fn differences(
         }
         for (index, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
             for difference in compare(ours, theirs) {
-                match accepted::rule(topic, ours, &difference, both_debezium) {
+                match accepted::rule(written, topic, ours, &difference, both_debezium) {
                     Some(name) => {
                         used.insert(name);
                     }
@@ -184,7 +185,7 @@ async fn what_debezium_writes_twice_is_the_same_and_our_decoder_reads_it() {
     world.work(&all).await.unwrap();
     let (one, other) = (world.told(&ONE).await.unwrap(), world.told(&OTHER).await.unwrap());
     assert!(one.len() > 15, "{:?}", one.keys());
-    let (found, _) = differences(&one, &other, true);
+    let (found, _) = differences(Written::Json, &one, &other, true);
     assert_none(&found);
     let (json, avro) = (decoded(&world, &ONE).await, decoded(&world, &DEBEZIUM_AVRO).await);
     for topics in [&json, &avro] {
@@ -196,7 +197,7 @@ async fn what_debezium_writes_twice_is_the_same_and_our_decoder_reads_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not passed yet: cdc run on Kafka gets no lease here, and what it writes was never compared"]
+#[ignore = "not passed yet: schemas have no defaults of columns"]
 async fn our_topics_are_those_of_debezium_but_for_the_accepted_differences() {
     let Some(mut world) = World::start("Debezium beside cdc").await.unwrap() else { return };
     workload::fill(&world.client).await.unwrap();
@@ -211,14 +212,16 @@ async fn our_topics_are_those_of_debezium_but_for_the_accepted_differences() {
     let mut found = Vec::new();
     for (ours, theirs) in pairs {
         let (one, other) = (world.told(ours).await.unwrap(), world.told(theirs).await.unwrap());
-        let (different, _) = differences(&one, &other, false);
+        let (different, _) = differences(ours.written, &one, &other, false);
         found.extend(different.into_iter().map(|line| format!("{} {line}", ours.prefix)));
     }
     let versions = (world.versions(&OUR_AVRO).await, world.versions(&DEBEZIUM_AVRO).await);
     let (ours, theirs) = (versions.0.unwrap(), versions.1.unwrap());
     for subject in ours.keys().chain(theirs.keys()).collect::<BTreeSet<_>>() {
         let (ours, theirs) = (ours.get(subject), theirs.get(subject));
-        if ours != theirs {
+        // A table with no record but a truncate: we register both its schemas.
+        let is_early = theirs.is_none() && subject.ends_with("-key");
+        if ours != theirs && !is_early {
             found.push(format!("versions of {subject}: {ours:?} beside {theirs:?}"));
         }
     }
@@ -256,7 +259,6 @@ const LANGUAGES: [([&str; 2], Written, Language); 3] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not passed yet: cdc run on Kafka gets no lease here, and what it writes was never compared"]
 async fn consumers_of_others_read_what_we_write() {
     let Some(mut world) = World::start("consumers of our topics").await.unwrap() else { return };
     let apicurio = tokio::task::spawn_blocking(Apicurio::start).await.unwrap().unwrap();
@@ -273,7 +275,10 @@ async fn consumers_of_others_read_what_we_write() {
     }
     consumed(&mut world, &all.iter().map(|(contender, ..)| contender).collect::<Vec<_>>()).await;
     for (contender, language, registry) in &all {
-        consumers::python(&world, registry, contender.prefix, *language).await;
+        // Confluent's client for Python asks for Protobuf that is compiled, and Apicurio has its text.
+        if *language != Language::Protobuf || **registry == world.registry {
+            consumers::python(&world, registry, contender.prefix, *language).await;
+        }
         if *language == Language::Avro {
             consumers::java(&world, registry, contender.prefix).await;
         }

@@ -17,11 +17,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::contender::{Contender, Written};
 use super::form::{Form, Registered, neutral};
 use super::ours::Ours;
-use super::{topics, workload};
+use super::{accepted, topics, workload};
 
 const REACH_WAIT_MAX: Duration = Duration::from_secs(90);
 // The end of a transaction is told right behind its last change.
 const QUIET: Duration = Duration::from_millis(1500);
+const DEAD_LETTERS: &str = ".dlq";
 const POLL: Duration = Duration::from_millis(50);
 
 /// What was written under one prefix, by the rest of the topic's name.
@@ -38,6 +39,8 @@ pub(super) struct World {
     _registry: DropGuard,
     ours: Vec<Ours>,
     marks: i32,
+    /// Where the source was when everybody had made a first copy.
+    began: u64,
 }
 
 impl World {
@@ -70,6 +73,7 @@ impl World {
             _registry: stop,
             ours: Vec::new(),
             marks: 0,
+            began: 0,
         }))
     }
 
@@ -101,6 +105,8 @@ impl World {
     pub(super) async fn work(&mut self, contenders: &[&Contender]) -> anyhow::Result<()> {
         // Behind the first copy, of which there is no telling how far it is.
         self.mark(contenders).await?;
+        let sql = "SELECT (pg_current_wal_insert_lsn() - '0/0')::text";
+        self.began = self.client.query_one(sql, &[]).await?.get::<_, String>(0).parse()?;
         for step in workload::steps() {
             for statement in &step.sql {
                 let done = self.client.batch_execute(statement).await;
@@ -185,12 +191,21 @@ impl World {
             Written::Avro => Form::Avro(Registered::at(&self.registry)?),
         };
         let mut all = Topics::new();
-        for (topic, records) in self.stored(contender)? {
+        // Copies of dead letters are in the log's own form.
+        let told = |(topic, _): &(String, _)| !topic.ends_with(DEAD_LETTERS);
+        for (topic, records) in self.stored(contender)?.into_iter().filter(told) {
             let mut trees = Vec::new();
             for record in &records {
                 let tree = form.tree(record).await.with_context(|| topic.clone())?;
-                trees.push(neutral(tree, contender.prefix));
+                let tree = neutral(tree, contender.prefix);
+                if !accepted::is_scaffold(&topic, &tree, self.began) {
+                    trees.push(tree);
+                }
             }
+            if topic == "transaction" {
+                trees.sort_by_key(accepted::transaction);
+            }
+            in_order(&mut trees);
             all.insert(topic, trees);
         }
         Ok(all)
@@ -208,6 +223,14 @@ impl World {
         };
         Ok(all.into_iter().filter_map(of).collect())
     }
+}
+
+/// Those of no key behind the others, without their partition: every producer spreads them as it likes.
+fn in_order(records: &mut [Value]) {
+    for record in records.iter_mut().filter(|record| record["key"].is_null()) {
+        record["partition"] = Value::Null;
+    }
+    records.sort_by_key(|record| record["key"].is_null());
 }
 
 async fn serve_registry() -> anyhow::Result<(String, DropGuard)> {

@@ -299,7 +299,7 @@ impl Records {
         if change.operation == Operation::Message {
             return Ok(Vec::new());
         }
-        let mut headers = self.context.clone();
+        let mut headers = Vec::with_capacity(self.context.len() + 1);
         let other = match telling.part {
             Part::Whole => None,
             Part::OldKey => Some(("__debezium.newkey", Part::NewKey)),
@@ -312,6 +312,7 @@ impl Records {
             encoding::json(&mut value, text, KeyOf { plan, change, part })?;
             headers.push(Header { name: name.into(), value: value.into() });
         }
+        headers.extend_from_slice(&self.context);
         self.add_headers(change, telling, is_tombstone, &mut headers);
         Ok(headers)
     }

@@ -106,7 +106,7 @@ pub(super) fn write<W: Writer>(out: &mut W, envelopes: &Envelopes, change: &Chan
     out.end_struct();
 }
 
-/// `None` for a message that belongs to no transaction.
+/// `None` for what belongs to no transaction.
 pub(super) fn transaction_number(change: &Change) -> Option<i64> {
     (!is_outside(change)).then_some(change.transaction.id.cast_signed())
 }
@@ -120,9 +120,11 @@ fn snapshot_marker(change: &Change) -> &'static str {
     }
 }
 
-/// Is it a message that belongs to no transaction?
+/// Does it belong to no transaction of the source? So does a message that was sent outside of one, and
+/// the truncate that tells of a table which was empty when it was copied.
 pub(super) fn is_outside(change: &Change) -> bool {
-    change.operation == Operation::Message && change.transaction.id == 0
+    matches!(change.operation, Operation::Message | Operation::Truncate)
+        && change.transaction.id == 0
 }
 
 /// The text of a JSON array of two: the commit's address and the change's own.

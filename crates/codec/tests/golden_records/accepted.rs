@@ -102,7 +102,7 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
         covers: |_, topic, d| {
             let number = |json: &Json| text(json).split(':').next().map(str::to_owned);
             topic.ends_with(".transaction")
-                && d.path.ends_with(".payload.id")
+                && d.path.ends_with(".id")
                 && number(&d.ours) == number(&d.theirs)
         },
     },
@@ -168,7 +168,7 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
         covers: |_, topic, d| {
             let columns =
                 [".bt", ".mo", ".d.1", ".t6.0", ".tz.0", ".i4.0", ".i4.1", ".t.0", ".t.1"];
-            let schemas = [".fields.bt.", ".fields.mo.items.optional"];
+            let schemas = [".fields.bt.", ".fields.mo.items.optional", ".fields.mo.type.1.items"];
             topic.ends_with(".arrays")
                 && (ends_with_any(&d.path, &columns)
                     || schemas.iter().any(|part| d.path.contains(part)))

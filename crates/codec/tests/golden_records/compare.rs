@@ -34,7 +34,8 @@ fn walk(path: String, ours: &Json, theirs: &Json, found: &mut Vec<Difference>) {
             if one.len() == other.len() && !path.ends_with(".data_collections") =>
         {
             for (index, (one, other)) in one.iter().zip(other).enumerate() {
-                let name = one.get("field").and_then(Json::as_str);
+                // Connect's schemas call them so, and Avro's.
+                let name = one.get("field").or_else(|| one.get("name")).and_then(Json::as_str);
                 let name = name.map_or_else(|| index.to_string(), str::to_owned);
                 walk(format!("{path}.{name}"), one, other, found);
             }

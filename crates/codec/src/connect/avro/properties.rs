@@ -23,7 +23,8 @@ fn told(value: &Avro, schema: &Schema) -> Told {
         (Avro::Double(value), _) => Told::Double(*value),
         (Avro::String(value), _) => Told::Text(value.clone()),
         (Avro::Bytes(value), _) => Told::Octets(value.clone()),
-        (Avro::Decimal(value), _) => Told::Octets(Vec::try_from(value).unwrap()),
+        // The library has no octets for a decimal of none.
+        (Avro::Decimal(value), _) => Told::Octets(Vec::try_from(value).unwrap_or_default()),
         (Avro::Array(all), Kind::Array(items)) => {
             Told::Array(all.iter().map(|item| told(item, items)).collect())
         }
