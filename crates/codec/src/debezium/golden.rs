@@ -17,6 +17,7 @@ pub(super) fn column(name: &str, data_type: DataType, native_type: &str) -> Colu
         nullable: true,
         number: None,
         missing: None,
+        default: None,
     }
 }
 
