@@ -65,6 +65,7 @@ fn schema() -> TableSchema {
         nullable: true,
         number: None,
         missing: None,
+        default: None,
     };
     TableSchema {
         table: TableId::new("public", "fuzzed"),

@@ -85,6 +85,7 @@ fn table() -> Arc<TableSchema> {
         nullable: at > 0,
         number: None,
         missing: None,
+        default: None,
     });
     Arc::new(TableSchema {
         table: TableId::new("public", "t"),

@@ -100,3 +100,31 @@ async fn a_port_that_was_asked_for_and_is_in_use_is_an_error() {
     scene.cdc(&["run"]).await.exits_with(1).mentions(&["CDC-6005"]);
     drop(taken);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_required_column_with_a_default_stops_nobody() {
+    let port = Port::reserve().unwrap();
+    let Some(mut scene) = scene(&port).await else { return };
+    scene.platform["rest"]["stop_on_incompatible_schema"] = json!(true);
+    let mut running = scene.start();
+    running.follows().await;
+    scene
+        .source
+        .batch_execute(
+            "INSERT INTO users VALUES (2, 'before', 1);
+             ALTER TABLE users ADD COLUMN points int NOT NULL DEFAULT 5,
+                ADD COLUMN tags text[] NOT NULL DEFAULT '{}',
+                ADD COLUMN joined timestamptz NOT NULL DEFAULT now();
+             INSERT INTO users VALUES (3, 'Grace', NULL, 6)",
+        )
+        .await
+        .unwrap();
+    eventually("the change is delivered", async || {
+        std::fs::read_to_string(scene.file()).is_ok_and(|lines| lines.contains("Grace"))
+    })
+    .await;
+    logs(&running, &["schema.version_changed", "cdc.public.users-value", "points"]).await;
+    let shown = schema(&scene, &["show", "cdc.public.users-value"]).await.exits_with(0);
+    shown.mentions(&["connect.default"]);
+    running.stop().await.exits_with(0);
+}

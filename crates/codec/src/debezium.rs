@@ -37,6 +37,7 @@
 //! `docs/debezium-differences.md` every difference, each of which a test knows.
 
 mod cloud_event;
+mod column_default;
 mod decimal;
 mod encoder;
 mod encoding;

@@ -17,6 +17,7 @@ fn table() -> Arc<TableSchema> {
         nullable,
         number: None,
         missing: None,
+        default: None,
     };
     let decimal = DataType::Decimal { precision: None, scale: None };
     Arc::new(TableSchema {

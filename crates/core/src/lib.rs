@@ -34,7 +34,7 @@ pub use error::{Error, Origin, Result, Retry};
 pub use finding::Finding;
 pub use position::Position;
 pub use record::{Header, LogId, Offset, Record, RecordBatch, StoredRecord, TopicPartition};
-pub use schema::{Column, DataType, SchemaId, TableId, TableSchema};
+pub use schema::{Column, ColumnDefault, DataType, SchemaId, TableId, TableSchema};
 pub use secret::Secret;
 pub use sink::{Delivered, Sink, SinkBatch, WriteError};
 pub use source::{Source, SourceContext};

@@ -69,6 +69,7 @@ impl TableSchema {
             nullable: false,
             number: None,
             missing: None,
+            default: None,
         };
         Self {
             table: TableId::messages(),
@@ -114,6 +115,46 @@ pub struct Column {
     /// database gave them a value without writing them anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
+    /// What a new row holds that says nothing of the column; `None` where that is NULL or not known.
+    ///
+    /// It is read when the table is looked up, and may be newer than the rows of its schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<ColumnDefault>,
+}
+
+/// What a new row holds in a column that it says nothing of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnDefault {
+    /// What an expression says when the row is written.
+    Computed,
+    /// Of `DataType::Bool`.
+    Bool(bool),
+    /// Of the integer types.
+    Int(i64),
+    /// Of `DataType::Decimal` and the floats, as plain decimal digits.
+    Number(String),
+    /// Of `DataType::Text`, `Json`, `Enum` and `Other`.
+    Text(String),
+    /// Of `DataType::Uuid`, in the usual form.
+    Uuid(String),
+    /// Of `DataType::Date`: days since 1970-01-01.
+    Date(i32),
+    /// Of `DataType::Time`: nanoseconds since midnight.
+    Time(i64),
+    /// Of `DataType::Timestamp` and `TimestampTz`: microseconds since 1970.
+    Timestamp(i64),
+    /// Of `DataType::Interval`.
+    Interval {
+        /// Months.
+        months: i32,
+        /// Days.
+        days: i32,
+        /// Microseconds.
+        micros: i64,
+    },
+    /// Of `DataType::Array`: no elements.
+    EmptyArray,
 }
 
 /// What a column's values are to us; decides which [`Value`](crate::Value) they arrive as.

@@ -95,6 +95,7 @@ pub(crate) fn letter(sink_id: &str, id: i64) -> DeadLetter {
         nullable: false,
         number: None,
         missing: None,
+        default: None,
     };
     let schema = TableSchema {
         table: TableId::new("public", "users"),

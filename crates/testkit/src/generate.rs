@@ -67,6 +67,7 @@ impl Generator {
                     nullable: self.rng.random_bool(0.7),
                     number: None,
                     missing: None,
+                    default: None,
                 });
             }
         }
@@ -87,6 +88,7 @@ impl Generator {
                 nullable: true,
                 number: None,
                 missing: None,
+                default: None,
             });
         }
         self.keep(table, columns, true)
@@ -171,6 +173,7 @@ fn id_column() -> Column {
         nullable: false,
         number: None,
         missing: None,
+        default: None,
     }
 }
 

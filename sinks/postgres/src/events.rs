@@ -194,6 +194,7 @@ fn schema(target: &TableId, upsert: bool) -> TableSchema {
         nullable: !declared.ends_with("NOT NULL"),
         number: None,
         missing: None,
+        default: None,
     };
     TableSchema {
         table: target.clone(),

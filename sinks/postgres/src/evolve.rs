@@ -193,6 +193,7 @@ mod tests {
                 nullable: true,
                 number: None,
                 missing: None,
+                default: None,
             }
         };
         TableSchema {
@@ -267,6 +268,15 @@ mod tests {
     #[test]
     fn nothing_changes_nothing() {
         check(&["id", "a"], &["id", "a"], &[]);
+    }
+
+    #[test]
+    fn a_default_that_changes_alters_nothing() {
+        let old = table(&["a", "b"]);
+        let mut new = table(&["a", "b"]);
+        new.columns[1].default = Some(cdc_core::ColumnDefault::Int(5));
+        assert_eq!(steps(&old, &new), []);
+        assert_eq!(steps(&new, &old), []);
     }
 
     #[test]

@@ -113,6 +113,7 @@ pub(crate) fn column(name: &str, data_type: DataType, native_type: &str) -> Colu
         nullable: true,
         number: None,
         missing: None,
+        default: None,
     }
 }
 

@@ -74,6 +74,7 @@ mod tests {
                 nullable: true,
                 number: None,
                 missing: None,
+                default: None,
             }],
             key: Vec::new(),
             number: None,

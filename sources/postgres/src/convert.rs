@@ -25,3 +25,16 @@ mod scalar;
 
 pub use decoder::{DecodedColumn, Decoder, Error};
 pub use field::Problem;
+
+use crate::schema::TypeCatalog;
+use bytes::Bytes;
+use cdc_core::Value;
+
+/// Reads a value of a type from the text that the server prints for it.
+pub(crate) fn value_of_text(
+    type_oid: u32,
+    types: &TypeCatalog,
+    text: &str,
+) -> Result<Value, Problem> {
+    codec::Codec::of(type_oid, types).text(field::Field::whole(&Bytes::from(text.to_owned())))
+}

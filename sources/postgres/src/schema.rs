@@ -7,6 +7,7 @@
 //! ```
 
 mod catalog;
+mod column_default;
 mod data_type;
 mod failure;
 mod load;

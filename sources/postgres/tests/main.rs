@@ -10,6 +10,7 @@
 mod backfill;
 mod check;
 mod connect;
+mod defaults;
 mod failover;
 mod fuzz_regressions;
 mod golden;

@@ -39,6 +39,7 @@ fn schema(number: usize) -> TableSchema {
         nullable: at > 0,
         number: Some(at as u32),
         missing: None,
+        default: None,
     };
     TableSchema {
         table: TableId::new("public", format!("table_{number}")),

@@ -170,6 +170,7 @@ fn literal(literal: &Literal, out: &mut Vec<u8>) {
         Literal::Float(value) => json::float64(out, *value),
         Literal::Text(value) => json::string(out, value),
         Literal::Bytes(value) => json::base64(out, value),
+        Literal::EmptyArray => out.extend_from_slice(b"[]"),
     }
 }
 

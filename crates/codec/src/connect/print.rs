@@ -78,6 +78,7 @@ fn print_semantics(schema: &Schema, out: &mut Vec<u8>) {
             Literal::Float(value) => json::float64(out, *value),
             Literal::Text(value) => json::string(out, value),
             Literal::Bytes(value) => json::base64(out, value),
+            Literal::EmptyArray => out.extend_from_slice(b"[]"),
         }
     }
 }

@@ -94,8 +94,14 @@ pub(super) fn literal(kind: &Kind, json: &Json) -> Option<Literal> {
         Kind::Float32 | Kind::Float64 => json.as_f64().map(Literal::Float),
         Kind::String => json.as_str().map(|text| Literal::Text(text.to_owned())),
         Kind::Bytes => STANDARD.decode(json.as_str()?).ok().map(Literal::Bytes),
-        Kind::Array(_) | Kind::Map(..) | Kind::Struct(_) => None,
+        Kind::Array(_) => empty_array(json),
+        Kind::Map(..) | Kind::Struct(_) => None,
     }
+}
+
+/// No default with items is ever written.
+pub(super) fn empty_array(json: &Json) -> Option<Literal> {
+    json.as_array().filter(|items| items.is_empty()).map(|_| Literal::EmptyArray)
 }
 
 #[cfg(test)]

@@ -255,6 +255,10 @@ fn semantic() -> impl Strategy<Value = Schema> {
         Schema::new(Kind::String).default_value(Literal::Text("d\"é".to_owned())).optional(),
         Schema::new(Kind::Float32).default_value(Literal::Float(0.5)).optional(),
         Schema::new(Kind::Bytes).default_value(Literal::Bytes(vec![0, 200])).optional(),
+        Schema::array_of(Schema::new(Kind::Int32)).default_value(Literal::EmptyArray),
+        Schema::array_of(Schema::new(Kind::String).optional())
+            .default_value(Literal::EmptyArray)
+            .optional(),
         Schema::new(Kind::String)
             .named("io.debezium.data.Enum")
             .parameter("allowed", "a,b")

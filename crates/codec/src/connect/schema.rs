@@ -70,6 +70,8 @@ pub enum Literal {
     Text(String),
     /// Octets.
     Bytes(Vec<u8>),
+    /// An array without items.
+    EmptyArray,
 }
 
 impl Schema {

@@ -247,7 +247,7 @@ impl Envelopes {
             },
             (Value::Unchanged, Image::Before) => {
                 let unlogged = self.options.unlogged;
-                value::write_unlogged(out, &column.form, column.required, unlogged);
+                stand_in::unlogged(out, column, unlogged);
                 Ok(())
             }
             (Value::Null, _) if column.required && out.is_typed() => {

@@ -1,8 +1,8 @@
 //! What can be said about a table's columns once for all of its changes.
 
 use super::envelope::value_schema;
-use super::{form::Form, options::Options, schemas};
-use crate::connect::{self, Label};
+use super::{column_default, form::Form, options::Options, schemas};
+use crate::connect::{self, Label, Literal};
 use cdc_core::{TableSchema, naming};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ pub(super) struct Column {
     pub(super) form: Form,
     /// May it not be null?
     pub(super) required: bool,
+    /// What its schema has for rows that say nothing of it.
+    pub(super) default: Option<Literal>,
 }
 
 /// One table schema, ready to be written.
@@ -41,10 +43,14 @@ pub(super) struct Texts {
 
 impl Plan {
     fn new(schema: &Arc<TableSchema>, topic_prefix: &str, options: &Options) -> Self {
-        let columns = schema.columns.iter().map(|column| Column {
-            label: Label::new(options.field_names.field(&column.name)),
-            form: Form::of(column, options),
-            required: !column.nullable,
+        let columns = schema.columns.iter().map(|column| {
+            let form = Form::of(column, options);
+            Column {
+                label: Label::new(options.field_names.field(&column.name)),
+                required: !column.nullable,
+                default: column_default::literal(column, &form),
+                form,
+            }
         });
         let texts = options.schemas.then(|| {
             let mut texts = Texts::default();
@@ -121,6 +127,7 @@ mod tests {
                 nullable: true,
                 number: None,
                 missing: None,
+                default: None,
             }],
             key: Vec::new(),
             number: None,

@@ -1,5 +1,6 @@
 //! The Connect schemas of Debezium's records.
 
+use super::column_default;
 use super::form::Form;
 use super::options::Options;
 use crate::connect::{Field, Kind, Literal, Schema};
@@ -24,7 +25,9 @@ fn name_of(table: &TableSchema, topic_prefix: &str, part: &str, options: &Option
 }
 
 fn column(column: &Column, options: &Options) -> Field {
-    let schema = Form::of(column, options).schema().with_optional(column.nullable);
+    let form = Form::of(column, options);
+    let mut schema = form.schema().with_optional(column.nullable);
+    schema.default = column_default::literal(column, &form);
     Field::new(options.field_names.field(&column.name), schema)
 }
 

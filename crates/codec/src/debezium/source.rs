@@ -111,11 +111,11 @@ pub(super) fn transaction_number(change: &Change) -> Option<i64> {
     (!is_outside(change)).then_some(change.transaction.id.cast_signed())
 }
 
-/// Which part of a snapshot the change is, if any.
+/// Is the change a row of a snapshot? Which row of a table is the last is not known when it goes out:
+/// those behind it may have changed meanwhile, and then come with the stream.
 fn snapshot_marker(change: &Change) -> &'static str {
-    match (change.operation, change.ends_transaction) {
-        (Operation::Snapshot, true) => "last_in_data_collection",
-        (Operation::Snapshot, false) => "true",
+    match change.operation {
+        Operation::Snapshot => "true",
         _ => "false",
     }
 }

@@ -1,9 +1,20 @@
 //! What stands where the database sent no value.
 
 use super::native::Native;
-use super::options::{BinaryMode, IntervalMode, Placeholder};
-use super::{form::Form, temporal::Unit, value};
+use super::options::{BinaryMode, IntervalMode, Placeholder, Unlogged};
+use super::plan::Column;
+use super::{column_default, form::Form, temporal::Unit, value};
 use crate::connect::{Writer, label};
+
+/// Writes what stands in `before` for a value that the database did not log: where it may not be null,
+/// the column's default or the type's zero.
+pub(super) fn unlogged<W: Writer>(out: &mut W, column: &Column, unlogged: Unlogged) {
+    match &column.default {
+        _ if !column.required || unlogged == Unlogged::Null && !out.is_typed() => out.null(),
+        Some(default) => column_default::write(out, default, &column.form),
+        None => zero(out, &column.form),
+    }
+}
 
 /// Writes the type's zero.
 pub(super) fn zero<W: Writer>(out: &mut W, form: &Form) {

@@ -1,7 +1,7 @@
 //! One value in the form of its column.
 
 use super::decimal::{self, Parsed};
-use super::options::{BinaryMode, IntervalMode, Unlogged};
+use super::options::{BinaryMode, IntervalMode};
 use super::{error::Problem, form::Form, temporal};
 use crate::connect::{Writer, label};
 use base64::{Engine as _, engine::general_purpose};
@@ -207,20 +207,6 @@ fn write_dimension<W: Writer>(
     }
     out.end_array();
     Ok(())
-}
-
-/// Writes what stands in `before` for a value that the database did not log.
-pub(super) fn write_unlogged<W: Writer>(
-    out: &mut W,
-    form: &Form,
-    required: bool,
-    unlogged: Unlogged,
-) {
-    if required && (unlogged == Unlogged::Zero || out.is_typed()) {
-        super::stand_in::zero(out, form);
-    } else {
-        out.null();
-    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ fn schema(columns: usize) -> Arc<TableSchema> {
         nullable: true,
         number: None,
         missing: None,
+        default: None,
     };
     Arc::new(TableSchema {
         table: TableId::new("public", "t"),

@@ -127,11 +127,6 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
         },
     },
     Accepted {
-        name: "defaults of columns",
-        told: &["defaults of columns in schemas, and in `before` where a column was not logged"],
-        covers: |_, _, d| d.path.ends_with(".default") && text(&d.ours) == "(absent)",
-    },
-    Accepted {
         name: "columns of type name",
         told: &["columns of type `name`"],
         covers: |_, topic, d| {

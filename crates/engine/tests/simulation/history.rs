@@ -88,6 +88,7 @@ fn schema(table: u64, version: u64) -> Arc<TableSchema> {
         nullable: name != "id",
         number: None,
         missing: None,
+        default: None,
     };
     let names: &[&str] = match version % 3 {
         0 => &["id", "a"],

@@ -284,6 +284,7 @@ fn schema(has_key: bool) -> Arc<TableSchema> {
         nullable: false,
         number: None,
         missing: None,
+        default: None,
     };
     Arc::new(TableSchema {
         table: TableId::new("public", "t"),

@@ -334,6 +334,7 @@ fn schema(name: &str, columns: &[(&str, DataType)]) -> TableSchema {
         nullable: false,
         number: None,
         missing: None,
+        default: None,
     };
     TableSchema {
         table: TableId::new("public", name),

@@ -17,6 +17,7 @@ fn schema(keyed: bool) -> Arc<TableSchema> {
         nullable: true,
         number: None,
         missing: None,
+        default: None,
     };
     Arc::new(TableSchema {
         table: TableId::new("public", "t"),

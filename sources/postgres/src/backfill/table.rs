@@ -181,6 +181,7 @@ mod tests {
             nullable: false,
             number: None,
             missing: None,
+            default: None,
         };
         let schema = TableSchema {
             table: table.clone(),

@@ -81,6 +81,8 @@ pub struct CatalogColumn {
     pub generated: Generated,
     /// What rows from before the column hold, where the server did not write them anew.
     pub missing: Option<String>,
+    /// The expression of its default, as the server prints it.
+    pub default: Option<String>,
     /// Is it part of the rows that we emit? Generated columns are not, unless they are published.
     pub captured: bool,
 }

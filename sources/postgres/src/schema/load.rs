@@ -49,9 +49,12 @@ SELECT a.attrelid, a.attnum, a.attname::text, a.atttypid, a.atttypmod,
                FROM (SELECT (l.attmissingval::text::text[])[1] AS v
                      FROM pg_partition_tree(c.oid) AS part
                      JOIN pg_attribute AS l ON l.attrelid = part.relid AND l.attname = a.attname
-                     WHERE part.isleaf AND l.atthasmissing) AS leaf) END
+                     WHERE part.isleaf AND l.atthasmissing) AS leaf) END,
+       -- What computes a generated column is kept in the same place.
+       CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END
 FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
 LEFT JOIN pg_type AS t ON t.oid = a.atttypid
+LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum";
 
@@ -272,6 +275,7 @@ fn column(row: &Row) -> Result<CatalogColumn, tokio_postgres::Error> {
         nullable: row.try_get(6)?,
         generated,
         missing: row.try_get(8)?,
+        default: row.try_get(9)?,
         captured: generated == Generated::No,
     })
 }

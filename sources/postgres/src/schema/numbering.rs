@@ -73,6 +73,7 @@ pub(super) fn remember(schema: &mut TableSchema, before: &TableSchema, table: &C
         {
             column.number = known.number;
             column.missing.clone_from(&known.missing);
+            column.default.clone_from(&known.default);
         }
     }
 }
@@ -102,6 +103,7 @@ mod tests {
             nullable: true,
             generated: if name.starts_with("gen") { Generated::Stored } else { Generated::No },
             missing: None,
+            default: None,
             captured: true,
         };
         CatalogTable {
@@ -146,6 +148,7 @@ mod tests {
             nullable: true,
             number: *number,
             missing: None,
+            default: None,
         };
         TableSchema {
             table: TableId::new("public", "t"),

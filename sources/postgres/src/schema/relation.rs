@@ -1,8 +1,8 @@
 //! From a relation message to the schema and the decoder of the rows that follow it.
 
 use super::{
-    CatalogColumn, CatalogTable, Generated, TypeCatalog, data_type::data_type, load, numbering,
-    table_schema, table_schema::DIALECT, within,
+    CatalogColumn, CatalogTable, Generated, TypeCatalog, column_default::column_default,
+    data_type::data_type, load, numbering, table_schema, table_schema::DIALECT, within,
 };
 use crate::{
     convert::{DecodedColumn, Decoder},
@@ -103,11 +103,12 @@ fn resolve(
     let known = table.filter(|table| table.oid == relation.oid);
     let known = known.map(|table| numbering::columns_of(relation, table)).unwrap_or_default();
     let numbered = |index: usize| known.get(index).copied().flatten();
-    let missing = |index: usize, sent: &RelationColumn| {
+    // As it is now: what its default was when the rows were written is kept nowhere.
+    let unchanged = |index: usize, sent: &RelationColumn| {
         let same = |known: &&CatalogColumn| {
             known.type_oid == sent.type_oid && known.type_modifier == sent.type_modifier
         };
-        numbered(index).filter(same)?.missing.clone()
+        numbered(index).filter(same)
     };
     // The server prints `???` for a type that is gone.
     let declared = |index: usize| {
@@ -118,13 +119,18 @@ fn resolve(
         .columns
         .iter()
         .enumerate()
-        .map(|(index, column)| Column {
-            name: column.name.clone(),
-            data_type: data_type(column.type_oid, column.type_modifier, types),
-            native_type: declared(index),
-            nullable: described(column).is_none_or(|known| known.nullable),
-            number: numbered(index).and_then(|known| u32::try_from(known.attnum).ok()),
-            missing: missing(index, column),
+        .map(|(index, column)| {
+            let data_type = data_type(column.type_oid, column.type_modifier, types);
+            let known = unchanged(index, column);
+            Column {
+                name: column.name.clone(),
+                native_type: declared(index),
+                nullable: described(column).is_none_or(|known| known.nullable),
+                number: numbered(index).and_then(|known| u32::try_from(known.attnum).ok()),
+                missing: known.and_then(|known| known.missing.clone()),
+                default: known.and_then(|known| column_default(known, &data_type, types)),
+                data_type,
+            }
         })
         .collect();
     let decoded = relation.columns.iter().zip(&columns).map(|(sent, column)| DecodedColumn {

@@ -1,6 +1,9 @@
 //! From a table of the catalog to the schema and the decoder of its rows.
 
-use super::{Catalog, CatalogColumn, CatalogTable, TypeCatalog, data_type::data_type};
+use super::{
+    Catalog, CatalogColumn, CatalogTable, TypeCatalog, column_default::column_default,
+    data_type::data_type,
+};
 use crate::convert::{DecodedColumn, Decoder};
 use cdc_core::{Column, TableSchema};
 use std::sync::Arc;
@@ -12,13 +15,17 @@ pub(super) const DIALECT: &str = "postgres";
 #[must_use]
 pub fn table_schema(table: &CatalogTable, types: &TypeCatalog) -> Arc<TableSchema> {
     let captured: Vec<&CatalogColumn> = table.captured_columns().collect();
-    let column = |column: &&CatalogColumn| Column {
-        name: column.name.clone(),
-        data_type: data_type(column.type_oid, column.type_modifier, types),
-        native_type: column.declared.clone(),
-        nullable: column.nullable,
-        number: u32::try_from(column.attnum).ok(),
-        missing: column.missing.clone(),
+    let column = |column: &&CatalogColumn| {
+        let data_type = data_type(column.type_oid, column.type_modifier, types);
+        Column {
+            name: column.name.clone(),
+            native_type: column.declared.clone(),
+            nullable: column.nullable,
+            number: u32::try_from(column.attnum).ok(),
+            missing: column.missing.clone(),
+            default: column_default(column, &data_type, types),
+            data_type,
+        }
     };
     let key = |attnum: &i16| {
         let index = captured.iter().position(|column| column.attnum == *attnum)?;

@@ -1,5 +1,6 @@
 //! A Connect schema from the text of any Avro schema that Connect could have registered.
 
+use super::super::read::empty_array;
 use super::super::{Field, Kind, Label, Literal, Schema};
 use cdc_core::{Error, Origin, Retry};
 use serde_json::Value as Json;
@@ -352,6 +353,7 @@ fn literal(kind: &Kind, json: &Json) -> Option<Literal> {
             let octets = json.as_str()?.chars().map(|c| u8::try_from(u32::from(c)).ok());
             octets.collect::<Option<_>>().map(Literal::Bytes)
         }
-        Kind::Array(_) | Kind::Map(..) | Kind::Struct(_) => None,
+        Kind::Array(_) => empty_array(json),
+        Kind::Map(..) | Kind::Struct(_) => None,
     }
 }

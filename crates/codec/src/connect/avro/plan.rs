@@ -1,6 +1,6 @@
 //! A schema, ready to be written by.
 
-use super::super::{Kind, Literal, Misfit, Schema, Unsayable, frame, varint};
+use super::super::{Kind, Misfit, Schema, Unsayable, frame, varint};
 use super::{AvroWriter, text};
 
 /// More places than any table's envelope has.
@@ -22,8 +22,6 @@ pub(super) struct Place {
     pub(super) end: usize,
     /// The struct, array or map around it.
     pub(super) around: usize,
-    /// What is written for null where there is a default.
-    pub(super) default: Option<Box<[u8]>>,
 }
 
 /// Which branch says null, if any.
@@ -100,8 +98,7 @@ fn place(schema: &Schema, around: usize, places: &mut Vec<Place>) -> Result<(), 
         (true, Some(_)) => Union::NullLast,
     };
     let shape = shape(&schema.kind);
-    let default = schema.default.as_ref().and_then(|default| value(default, schema, shape));
-    places.push(Place { shape, union, end: 0, around, default });
+    places.push(Place { shape, union, end: 0, around });
     match &schema.kind {
         Kind::Array(items) => place(items, at, places)?,
         Kind::Map(_, values) => place(values, at, places)?,
@@ -134,31 +131,6 @@ fn shape(kind: &Kind) -> Shape {
         Kind::Map(..) => Shape::Map,
         Kind::Struct(_) => Shape::Struct,
     }
-}
-
-/// The bytes of a default, with the branch of its union; none of one that does not fit the schema.
-fn value(default: &Literal, schema: &Schema, shape: Shape) -> Option<Box<[u8]>> {
-    let mut out = Vec::new();
-    if schema.optional {
-        out.push(0);
-    }
-    match (default, shape) {
-        (Literal::Boolean(value), Shape::Boolean) => out.push(u8::from(*value)),
-        (Literal::Integer(value), Shape::Integer(least, most))
-            if (least..=most).contains(value) =>
-        {
-            varint::zigzag(&mut out, *value);
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "it stands for a single one")]
-        (Literal::Float(value), Shape::Float) => {
-            out.extend_from_slice(&(*value as f32).to_le_bytes());
-        }
-        (Literal::Float(value), Shape::Double) => out.extend_from_slice(&value.to_le_bytes()),
-        (Literal::Text(value), Shape::Text) => sized(&mut out, value.as_bytes()),
-        (Literal::Bytes(value), Shape::Octets) => sized(&mut out, value),
-        _ => return None,
-    }
-    Some(out.into_boxed_slice())
 }
 
 /// Appends octets with their length before them.

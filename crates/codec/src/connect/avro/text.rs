@@ -228,6 +228,7 @@ impl<'a> Text<'a> {
                 let text: String = value.iter().copied().map(char::from).collect();
                 json::string(&mut self.out, &text);
             }
+            Literal::EmptyArray => self.raw("[]"),
         }
     }
 }

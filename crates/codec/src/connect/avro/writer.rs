@@ -106,11 +106,10 @@ impl<'a> AvroWriter<'a> {
 impl Writer for AvroWriter<'_> {
     fn null(&mut self) {
         let Some(place) = self.plan.places.get(self.at) else { return self.refuse(Misfit::Order) };
-        match (&place.default, place.union) {
-            (Some(default), _) => self.out.extend_from_slice(default),
-            (None, Union::NullFirst) => self.out.push(0),
-            (None, Union::NullLast) => self.out.push(2),
-            (None, Union::None) => self.refuse(Misfit::Null),
+        match place.union {
+            Union::NullFirst => self.out.push(0),
+            Union::NullLast => self.out.push(2),
+            Union::None => self.refuse(Misfit::Null),
         }
         self.at = place.end;
     }

@@ -1,6 +1,6 @@
 //! A schema, ready to be written by.
 
-use super::super::{Kind, Literal, Misfit, Schema, Unsayable, Writer, frame};
+use super::super::{Kind, Misfit, Schema, Unsayable, frame};
 use super::text::{self, FORMAT};
 use super::writer::ProtobufWriter;
 
@@ -44,8 +44,6 @@ pub(super) struct Place {
     pub(super) end: usize,
     /// The struct, array or map around it.
     pub(super) around: usize,
-    /// What is written for null where there is a default.
-    pub(super) default: Option<Box<[u8]>>,
 }
 
 /// How the values of a place are written.
@@ -154,7 +152,6 @@ impl Planning {
             nullable: schema.optional && !slot.is_item,
             end: at + 1,
             around,
-            default: None,
         };
         self.places.push(place);
         match &schema.kind {
@@ -173,32 +170,10 @@ impl Planning {
             _ => {}
         }
         let end = self.places.len();
-        let default = schema.default.as_ref().and_then(|default| self.default(at, default));
         if let Some(place) = self.places.get_mut(at) {
             place.end = end;
-            place.default = default;
         }
         Ok(())
-    }
-
-    /// The bytes of a default.
-    fn default(&self, at: usize, default: &Literal) -> Option<Box<[u8]>> {
-        let place = self.places.get(at)?;
-        let alone = Place { default: None, around: usize::MAX, ..*place };
-        let plan = Plan { text: String::new(), places: vec![alone] };
-        let mut out = Vec::new();
-        let mut writer = ProtobufWriter::new(&plan, &mut out);
-        match default {
-            Literal::Boolean(value) => writer.boolean(*value),
-            Literal::Integer(value) => writer.integer(*value),
-            #[expect(clippy::cast_possible_truncation, reason = "it stands for a single one")]
-            Literal::Float(value) if place.shape == Shape::Float => writer.float32(*value as f32),
-            Literal::Float(value) => writer.float64(*value),
-            Literal::Text(value) => writer.string(value),
-            Literal::Bytes(value) => writer.bytes(value),
-        }
-        writer.finish().ok()?;
-        Some(out.into_boxed_slice())
     }
 }
 

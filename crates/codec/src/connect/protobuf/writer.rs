@@ -193,10 +193,8 @@ fn is_array(shape: Shape) -> bool {
 impl Writer for ProtobufWriter<'_> {
     fn null(&mut self) {
         let Some(place) = self.plan.places.get(self.at) else { return self.refuse(Misfit::Order) };
-        match &place.default {
-            Some(default) => self.out.extend_from_slice(default),
-            None if place.nullable => {}
-            None => self.refuse(Misfit::Null),
+        if !place.nullable {
+            self.refuse(Misfit::Null);
         }
         self.at = place.end;
     }

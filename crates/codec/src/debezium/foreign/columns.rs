@@ -14,6 +14,7 @@ pub(super) fn of_field(field: &Field) -> (Column, SchemaColumn) {
         nullable: field.schema.optional,
         number: None,
         missing: None,
+        default: None,
     };
     (Column { label: field.name.clone(), reading }, column)
 }

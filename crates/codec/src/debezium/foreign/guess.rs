@@ -64,6 +64,7 @@ impl Guessed {
             nullable,
             number: None,
             missing: None,
+            default: None,
         }
     }
 

@@ -6,7 +6,7 @@ use crate::connect::{JsonWriter, avro, protobuf};
 use crate::debezium::envelope::value_schema;
 use crate::debezium::form::Form;
 use crate::debezium::mark::{self, Columns, Mark, Moved};
-use cdc_core::{Change, Header, Operation, Position, Row, TableSchema, Value};
+use cdc_core::{Change, Header, Position, Row, TableSchema, Value};
 use serde_json::Value as Json;
 use std::sync::Arc;
 
@@ -87,12 +87,7 @@ impl TableReader {
         let unchanged = Columns::read(headers, mark::UNCHANGED);
         let null = Columns::read(headers, mark::NULL);
         let row = |row: &Json, image| self.row(row, image, (&unchanged, &null));
-        let mut change = change(&self.schema, (operation, position), payload, source, row)?;
-        if operation == Operation::Snapshot {
-            let marker = source.get("snapshot").and_then(Json::as_str);
-            change.ends_transaction = marker.is_some_and(|marker| marker.starts_with("last"));
-        }
-        Ok(change)
+        change(&self.schema, (operation, position), payload, source, row)
     }
 
     fn json(&self, payload: Payload<'_>) -> Result<Json, ForeignError> {

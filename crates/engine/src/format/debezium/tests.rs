@@ -28,6 +28,7 @@ fn table() -> Arc<TableSchema> {
         nullable: name != "id",
         number: Some(3),
         missing: None,
+        default: None,
     };
     let columns = vec![
         column("id", DataType::Int32, "integer"),

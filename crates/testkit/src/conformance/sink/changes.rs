@@ -28,6 +28,7 @@ pub(super) fn schema(added: &[&str]) -> Arc<TableSchema> {
         nullable,
         number: None,
         missing: None,
+        default: None,
     };
     let mut columns = vec![
         column("id", DataType::Int64, "bigint", false),
