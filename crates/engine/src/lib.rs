@@ -33,6 +33,7 @@ mod unsayable;
 pub mod verify;
 
 pub use cdc_codec::debezium::Encoding;
+pub use deliver::check_places;
 pub use format::{DebeziumFormat, DebeziumSpec, RowFormat};
 pub use pipeline::run;
 pub use repair::orders;

@@ -14,6 +14,7 @@ use crate::{
 use cdc_core::clock::SystemClock;
 use cdc_engine::{PipelineSpec, PipelineStatus, Until};
 use cdc_server::{Counters, Parts, Server};
+use cdc_transport_kafka::KafkaTransport;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, watch},
@@ -21,6 +22,9 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+
+/// Offsets that were committed last may take so long to where they are kept beside Kafka.
+const SETTLING_WAIT: Duration = Duration::from_secs(5);
 
 /// Schemas that were captured last may take so long to get into the registry.
 const ANNOUNCING_WAIT: Duration = Duration::from_secs(5);
@@ -142,6 +146,7 @@ impl Work {
         let (lag_sender, lag) = watch::channel(Vec::new());
         let spec = spec(settings, &backbone, until);
         let Backbone { kafka, .. } = backbone;
+        let cluster = kafka.clone();
         let parts = Parts {
             pipeline_id: spec.pipeline_id.clone(),
             status: watched.clone(),
@@ -178,9 +183,25 @@ impl Work {
             _ = beside => Ok(()),
         };
         served.cancel();
+        if let Some(cluster) = cluster {
+            settle(&cluster).await;
+        }
         sum_up(&watched.borrow(), &ended, started);
         ended
     }
+}
+
+/// Stores the offsets that were committed last.
+async fn settle(cluster: &KafkaTransport) {
+    let settled = tokio::time::timeout(SETTLING_WAIT, cluster.settle()).await;
+    let failure = match settled {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.chain(),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    let remedy = "nothing while Kafka has the group: the next run stores them; \
+                  should it be lost before, the last changes are delivered again";
+    tracing::warn!(failure, remedy, "the last offsets are not stored");
 }
 
 fn sum_up(status: &PipelineStatus, ended: &Outcome, started: Instant) {

@@ -5,11 +5,13 @@ use super::{
     decode::decode,
     diagnostic::Diagnostic,
     findings::{Findings, Place},
+    offsets::{self, OffsetStorage},
     pipeline::Keys,
     yaml::Node,
 };
 use cdc_core::Secret;
 use cdc_registry::client::{Client, Config, Tls};
+use cdc_sink_postgres::OffsetTableConfig;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -53,6 +55,12 @@ pub struct BesideKafka {
     /// Longest time in seconds that one request to the registry may take.
     #[schemars(range(min = 1, max = 600))]
     pub schema_registry_timeout_seconds: u32,
+    /// Where offsets of consumer groups are kept. `kafka`: in Kafka, which forgets a group that has had no
+    /// members for `offsets.retention.minutes` (7 days). `postgres`: in PostgreSQL too, and a group that
+    /// Kafka has lost goes on from there.
+    pub offset_storage: OffsetStorage,
+    /// The database of `offset_storage: postgres`.
+    pub offset_storage_postgres: Option<OffsetTableConfig>,
     /// Several `cdc` that run one pipeline share its work. `true` asks for transactions of Kafka around
     /// what capture appends. Not in this version: capture drops what it has appended before, by
     /// positions.
@@ -76,6 +84,8 @@ impl Default for BesideKafka {
             schema_registry_certificate_location: None,
             schema_registry_key_location: None,
             schema_registry_timeout_seconds: Config::at("").timeout_seconds,
+            offset_storage: OffsetStorage::default(),
+            offset_storage_postgres: None,
             transactional: false,
             poll_batch_size: None,
             deser_pool_size: None,
@@ -85,7 +95,7 @@ impl Default for BesideKafka {
 }
 
 /// The names of these keys.
-const BESIDE: [&str; 12] = [
+const BESIDE: [&str; 14] = [
     "schema_registry_url",
     "schema_registry_username",
     "schema_registry_password",
@@ -94,6 +104,8 @@ const BESIDE: [&str; 12] = [
     "schema_registry_certificate_location",
     "schema_registry_key_location",
     "schema_registry_timeout_seconds",
+    "offset_storage",
+    "offset_storage_postgres",
     "transactional",
     "poll_batch_size",
     "deser_pool_size",
@@ -186,6 +198,9 @@ pub(super) fn kafka(root: &Node, used: bool, findings: &Findings) -> Option<Opti
     if let Some((key, words)) = beside.as_ref().and_then(BesideKafka::check_registry) {
         let problem = Diagnostic::new("CDC-0104", format!("`kafka.{key}` {words}"));
         findings.add(problem.at(at(key)));
+    }
+    if let Some(beside) = &beside {
+        offsets::check(beside, entry, findings);
     }
     if beside.as_ref().is_some_and(|beside| beside.transactional) {
         let problem =
