@@ -47,6 +47,8 @@ mod provision;
 // Kafka in place of the log on disk.
 mod chaos;
 mod kafka;
+// Groups that Kafka has lost.
+mod offsets;
 // The registry of an embedded pipeline.
 mod registry;
 

@@ -82,10 +82,24 @@ pub(crate) fn foreign_place(
          and what was delivered ends at {}; the topic was made anew",
         place.offset.0, place.position
     );
-    Error::new("CDC-4014", Origin::Transport, Retry::AfterOperator, context).with_remedy(format!(
-        "read the topic from its beginning: cdc offsets forget PIPELINE --sink-id SINK --topic {}",
+    Error::new("CDC-4014", Origin::Transport, Retry::AfterOperator, context)
+        .with_remedy(forget_offsets(of))
+}
+
+/// A stored place is outside the topic that is there now.
+pub(crate) fn no_such_place(of: &cdc_core::TopicPartition, mut failure: Error) -> Error {
+    if failure.retry != Retry::Backoff {
+        failure.remedy = Some(forget_offsets(of));
+    }
+    failure
+}
+
+fn forget_offsets(of: &cdc_core::TopicPartition) -> String {
+    format!(
+        "read the topic from its oldest record: cdc offsets forget PIPELINE --sink-id SINK --topic {}; \
+         bring what is gone with cdc snapshot",
         of.topic
-    ))
+    )
 }
 
 /// A format or a record needs a registry, and the pipeline has none.

@@ -53,7 +53,8 @@ pub async fn check_places(
         if place.offset == Offset(0) {
             continue;
         }
-        drop(transport.read(partition, place.offset).await?);
+        let there = transport.read(partition, place.offset).await;
+        drop(there.map_err(|failure| error::no_such_place(partition, failure))?);
         // An offset that an operator has set has none.
         if place.position == Position::default() {
             continue;
