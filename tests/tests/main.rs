@@ -49,6 +49,8 @@ mod chaos;
 mod kafka;
 // Groups that Kafka has lost.
 mod offsets;
+// Sinks that are too far behind.
+mod pressure;
 // The registry of an embedded pipeline.
 mod registry;
 

@@ -220,6 +220,27 @@ fn messages_of_platform_files() {
             "CDC-0108 `kafka.transactional: true` is not in this version",
         ),
         (
+            "kafka: {offset_storage: postgres}",
+            "CDC-0109 `kafka.offset_storage: postgres` needs the block `offset_storage_postgres` beside it",
+        ),
+        (
+            "kafka: {offset_storage_postgres: {database: d}}",
+            "CDC-0109 `kafka.offset_storage_postgres` has no effect without `offset_storage: postgres`",
+        ),
+        (
+            "kafka: {offset_storage: postgres, offset_storage_postgres: {database: ''}}",
+            "CDC-0104 `kafka.offset_storage_postgres.database` is empty",
+        ),
+        (
+            "kafka: {pause_capture_lag: 10, resume_capture_lag: 10}",
+            "CDC-0109 `kafka.resume_capture_lag` must be below `kafka.pause_capture_lag`",
+        ),
+        (
+            "kafka: {resume_capture_lag: 10}",
+            "CDC-0109 `kafka.resume_capture_lag` needs `pause_capture_lag` beside it",
+        ),
+        ("kafka: {pause_capture_lag: 0}", "CDC-0104 `kafka.pause_capture_lag` must be at least 1"),
+        (
             "kafka: {schema_registry_password: s3cret}",
             "CDC-0104 `kafka.schema_registry_password` needs `schema_registry_username` beside it",
         ),

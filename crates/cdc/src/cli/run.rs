@@ -5,7 +5,7 @@ use crate::{
     backbone::{Backbone, State, TELL_TRUNCATES, registry_of, without_truncates},
     directory::Lock,
     failure::{Failure, Outcome},
-    lag, progress,
+    lag, pressure, progress,
     registry::{self, Monitor, Own, Registry, Sentinel},
     remote::local,
     settings::{Files, Settings},
@@ -87,7 +87,12 @@ async fn listen(settings: &Settings, lock: &mut Lock) -> Outcome<Option<Server>>
     Ok(Some(server))
 }
 
-fn spec(settings: &Settings, backbone: &Backbone, until: Until) -> PipelineSpec {
+fn spec(
+    settings: &Settings,
+    backbone: &Backbone,
+    until: Until,
+    hold: watch::Receiver<Option<String>>,
+) -> PipelineSpec {
     let platform = &settings.platform.file;
     let state = backbone.state.clone();
     PipelineSpec {
@@ -106,6 +111,7 @@ fn spec(settings: &Settings, backbone: &Backbone, until: Until) -> PipelineSpec 
         memory_budget_bytes: usize::try_from(platform.memory_budget).unwrap_or(usize::MAX),
         retry: platform.retry.policy().unwrap_or_default(),
         until,
+        hold: Some(hold),
     }
 }
 
@@ -144,7 +150,8 @@ impl Work {
         let cancel = CancellationToken::new();
         let served = CancellationToken::new();
         let (lag_sender, lag) = watch::channel(Vec::new());
-        let spec = spec(settings, &backbone, until);
+        let (hold, held) = watch::channel(None);
+        let spec = spec(settings, &backbone, until, held);
         let Backbone { kafka, .. } = backbone;
         let cluster = kafka.clone();
         let parts = Parts {
@@ -173,6 +180,7 @@ impl Work {
             tokio::join!(
                 progress::follow(watched.clone(), manner.stderr.clone()),
                 lag,
+                pressure::follow(cluster.clone(), settings, hold),
                 watch.follow(settings, sentinel.clone()),
             )
         };
