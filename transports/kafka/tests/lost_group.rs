@@ -108,7 +108,7 @@ async fn a_group_with_members_is_not_restored() {
     let Some(MembershipEvent::Assigned(share)) = soon(member.events.recv()).await else {
         panic!("no assignment");
     };
-    assert_eq!(share, [at.clone()]);
+    assert_eq!(share, std::slice::from_ref(&at));
     let other = keeping(kafka, &group, &store).await;
     assert_eq!(other.members(&group).await.unwrap(), 1);
     let refused = other.restore(&group, &Places::from([(at.clone(), place(2))])).await;
