@@ -47,6 +47,10 @@ mod provision;
 // Kafka in place of the log on disk.
 mod chaos;
 mod kafka;
+// Groups that Kafka has lost.
+mod offsets;
+// Sinks that are too far behind.
+mod pressure;
 // The registry of an embedded pipeline.
 mod registry;
 

@@ -2,7 +2,7 @@
 //! remembers.
 
 use crate::{
-    config::{Kafka, Skipped},
+    config::{Kafka, OffsetStorage, Skipped},
     failure::Outcome,
     registry::{Guarded, Registry, Sentinel},
     settings::Settings,
@@ -17,6 +17,7 @@ use cdc_core::{
     store::{CheckpointStore, SchemaStore},
 };
 use cdc_engine::{DebeziumFormat, DebeziumSpec, RowFormat};
+use cdc_sink_postgres::OffsetTable;
 use cdc_state::Store;
 use cdc_transport_embedded::Log;
 use cdc_transport_kafka::{DeadLetterTopics, KafkaTransport, Scope, StateOptions};
@@ -101,7 +102,18 @@ impl Backbone {
 /// Connects to the cluster.
 pub(crate) async fn open_kafka(settings: &Settings, kafka: &Kafka) -> Outcome<Arc<KafkaTransport>> {
     let scope = scope_of(settings);
-    Ok(Arc::new(KafkaTransport::open(kafka.cluster.clone(), scope).await?))
+    let cluster = KafkaTransport::open(kafka.cluster.clone(), scope).await?;
+    Ok(Arc::new(match offset_table(settings, kafka) {
+        Some(table) => cluster.keeping(Arc::new(table)),
+        None => cluster,
+    }))
+}
+
+/// The table that keeps offsets beside the cluster, where one is asked for.
+pub(crate) fn offset_table(settings: &Settings, kafka: &Kafka) -> Option<OffsetTable> {
+    let config = kafka.beside.offset_storage_postgres.clone();
+    let wanted = config.filter(|_| kafka.beside.offset_storage == OffsetStorage::Postgres);
+    wanted.map(|config| OffsetTable::new(config, settings.id()))
 }
 
 /// Where copies of dead letters go for whoever reads topics.

@@ -7,6 +7,7 @@ mod consume;
 mod dead_letters;
 mod explain;
 mod health;
+mod offsets;
 mod provision;
 mod run;
 mod schema;
@@ -66,6 +67,9 @@ enum Command {
     /// List, show, deliver again or give up changes that a sink refused
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// Show and restore the offsets of sinks, in Kafka and where they are stored beside it
+    #[command(subcommand)]
+    Offsets(offsets::Command),
     /// Look at schemas in a registry or in files, and see which changes of them are safe
     #[command(subcommand)]
     Schema(schema::Command),
@@ -137,6 +141,7 @@ fn run(command: Command, manner: &Manner) -> Outcome {
             Command::Health(platform) => Box::pin(health::run(&platform, manner)).await,
             Command::Consume(args) => Box::pin(consume::run(&args, manner)).await,
             Command::DeadLetters(command) => Box::pin(dead_letters::run(command, manner)).await,
+            Command::Offsets(command) => Box::pin(offsets::run(command, manner)).await,
             Command::Schema(command) => Box::pin(schema::run(command, manner)).await,
             Command::Explain(args) => explain::run(&args, manner),
             Command::Config(command) => configuration::run(command),

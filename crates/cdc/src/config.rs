@@ -9,6 +9,7 @@ mod interpolate;
 mod kafka;
 mod moot;
 mod nearest;
+mod offsets;
 mod pipeline;
 mod platform;
 mod reference;
@@ -22,6 +23,7 @@ pub use diagnostic::{ConfigError, Diagnostic, Span};
 pub use format::{Format, Skipped, Unwrapped};
 pub use interpolate::Environment;
 pub use kafka::{BesideKafka, Kafka};
+pub use offsets::OffsetStorage;
 pub use pipeline::{
     Keys, OnError, Pipeline, PipelineHead, SinkEntry, SinkHead, SinkType, SourceHead, SourceType,
     parse_pipeline,

@@ -10,6 +10,7 @@ mod failure;
 mod lag;
 mod output;
 mod pages;
+mod pressure;
 mod progress;
 mod registry;
 mod remote;

@@ -114,6 +114,7 @@ impl Files {
         let source =
             source.map_err(|error| problems.push(pipeline.source_keys.refusal(&error))).ok();
         let sinks = sinks(&pipeline, &platform, &mut problems);
+        refuse_rows_alone(&pipeline, &platform, &self.platform, &mut problems);
         let directory = Directory::new(&platform.data.data_dir, &pipeline.head.pipeline_id);
         let directory = match platform.mode() {
             TransportMode::Kafka => directory.shared(),
@@ -159,6 +160,32 @@ fn sinks(
         }
     }
     sinks
+}
+
+/// Records that are rows alone do not say what happened to them, so no sink of ours can be fed by them.
+fn refuse_rows_alone(
+    pipeline: &Pipeline,
+    platform: &Platform,
+    at: &PlatformArgs,
+    problems: &mut Vec<Diagnostic>,
+) {
+    let readable = platform.file.format.options("").can_be_read_back();
+    if readable || platform.mode() != TransportMode::Kafka {
+        return;
+    }
+    let file = at.platform_config.as_deref().unwrap_or(Path::new("platform.yaml")).display();
+    for sink in pipeline.sinks.iter().filter(|sink| sink.head.enabled) {
+        let message = format!(
+            "sink `{}` cannot read the topics: `format.unwrap` of {file} makes their records rows alone",
+            sink.head.sink_id
+        );
+        let remedy = format!(
+            "remove `unwrap` from `format` in {file}, or set `enabled: false` for this sink and let \
+             other consumers read the topics"
+        );
+        let problem = Diagnostic::new("CDC-0109", message).at(sink.keys.block);
+        problems.push(problem.with_remedy(remedy));
+    }
 }
 
 /// Keys of `wal_reader` stand in for keys of the source that the pipeline file does not give.

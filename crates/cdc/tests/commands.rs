@@ -318,3 +318,27 @@ fn check_finds_what_is_wrong_and_exits_1() {
     let json: Value = serde_json::from_str(&stdout(&json)).expect("JSON");
     assert_eq!(json["ok"], false);
 }
+
+#[test]
+fn rows_alone_on_kafka_are_refused_for_sinks_of_the_pipeline() {
+    let folder = folder();
+    let platform = "kafka: {bootstrap_servers: 'k:9092'}\nformat: {unwrap: {}}\n";
+    fs::write(folder.path().join("k.yaml"), platform).expect("written");
+    let validate =
+        |pipeline| run(folder.path(), &["validate", pipeline, "--platform-config", "k.yaml"]);
+    let refused = validate("p.yaml");
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+    let said = stderr(&refused);
+    for words in
+        ["CDC-0109", "sink `out`", "`format.unwrap` of k.yaml", "p.yaml:3", "enabled: false"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    // Other consumers may read such topics, and the embedded log has rows of its own.
+    let pipeline = fs::read_to_string(folder.path().join("p.yaml")).expect("read");
+    let without = pipeline.replace("sink_id: out,", "sink_id: out, enabled: false,");
+    fs::write(folder.path().join("without.yaml"), without).expect("written");
+    assert!(validate("without.yaml").status.success(), "{}", stderr(&validate("without.yaml")));
+    fs::write(folder.path().join("k.yaml"), "format: {unwrap: {}}\n").expect("written");
+    assert!(validate("p.yaml").status.success(), "{}", stderr(&validate("p.yaml")));
+}

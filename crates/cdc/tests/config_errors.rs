@@ -266,11 +266,44 @@ fn messages_of_platform_files() {
             "CDC-0104 `rest.health_enabled` must be true or false, but it is `yes`",
         ),
     ] {
-        let error = parse_platform(text, &env).expect_err(text);
-        let told: Vec<String> =
-            error.problems.iter().map(|p| format!("{} {}", p.code, p.message)).collect();
-        assert_eq!(told, [expected], "{text}");
+        told_of_platform(text, expected);
     }
+}
+
+#[test]
+fn messages_of_keys_that_go_together_on_kafka() {
+    for (text, expected) in [
+        (
+            "kafka: {offset_storage: postgres}",
+            "CDC-0109 `kafka.offset_storage: postgres` needs the block `offset_storage_postgres` beside it",
+        ),
+        (
+            "kafka: {offset_storage_postgres: {database: d}}",
+            "CDC-0109 `kafka.offset_storage_postgres` has no effect without `offset_storage: postgres`",
+        ),
+        (
+            "kafka: {offset_storage: postgres, offset_storage_postgres: {database: ''}}",
+            "CDC-0104 `kafka.offset_storage_postgres.database` is empty",
+        ),
+        (
+            "kafka: {pause_capture_lag: 10, resume_capture_lag: 10}",
+            "CDC-0109 `kafka.resume_capture_lag` must be below `kafka.pause_capture_lag`",
+        ),
+        (
+            "kafka: {resume_capture_lag: 10}",
+            "CDC-0109 `kafka.resume_capture_lag` needs `pause_capture_lag` beside it",
+        ),
+        ("kafka: {pause_capture_lag: 0}", "CDC-0104 `kafka.pause_capture_lag` must be at least 1"),
+    ] {
+        told_of_platform(text, expected);
+    }
+}
+
+fn told_of_platform(text: &str, expected: &str) {
+    let error = parse_platform(text, &env).expect_err(text);
+    let told: Vec<String> =
+        error.problems.iter().map(|p| format!("{} {}", p.code, p.message)).collect();
+    assert_eq!(told, [expected], "{text}");
 }
 
 #[test]

@@ -1,9 +1,12 @@
-//! The contracts of the embedded state.
+//! The contracts of what a pipeline remembers.
 
-use crate::{Checkpoint, Position, Result, SchemaId, TableSchema};
+use crate::{
+    Checkpoint, LogId, Place, Position, Result, SchemaId, TableSchema, TopicPartition,
+    checkpoint::Places,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// How far capture has got: everything up to `position` is durable in the transport.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,4 +47,26 @@ pub trait SchemaStore: Send + Sync + 'static {
 
     /// The schema of a number.
     async fn get(&self, id: SchemaId) -> Result<Option<Arc<TableSchema>>>;
+}
+
+/// A place of a consumer group as it is kept outside the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptPlace {
+    /// Where the group was. In another log than the one that was asked for its offset is 0.
+    pub place: Place,
+    /// When it was saved, in milliseconds since 1970.
+    pub saved_at_ms: u64,
+}
+
+/// Keeps the places of consumer groups outside the log, for when the log has lost a group.
+#[async_trait]
+pub trait PlaceStore: Send + Sync + 'static {
+    /// Saves places of several groups in one step, over what was saved of the same partitions before.
+    async fn save(&self, log: LogId, places: &BTreeMap<String, Places>) -> Result<()>;
+
+    /// What was saved last of a group.
+    async fn load(&self, log: LogId, group: &str) -> Result<BTreeMap<TopicPartition, KeptPlace>>;
+
+    /// Forgets the places of a group, all or those in one topic. Says how many there were.
+    async fn forget(&self, group: &str, topic: Option<&str>) -> Result<u64>;
 }

@@ -85,6 +85,12 @@ pub trait Transport: Send + Sync + 'static {
         Ok(Places::new())
     }
 
+    /// Places of a group that the log does not know any more, from where they are kept beside it; empty
+    /// where nothing is kept. They may be a moment behind what was told.
+    async fn kept(&self, _group: &str, _of: &[TopicPartition]) -> Result<Places> {
+        Ok(Places::new())
+    }
+
     /// Opens a reader at an offset. An offset that retention has passed is an error, never skipped.
     async fn read(&self, of: &TopicPartition, from: Offset) -> Result<Box<dyn PartitionReader>>;
 

@@ -3,6 +3,7 @@
 
 use crate::{
     error,
+    hold::Hold,
     pipeline::Shared,
     resume,
     route::Router,
@@ -48,7 +49,7 @@ pub(crate) async fn supervise(shared: Arc<Shared>, stop: CancellationToken) -> R
     let mut restarts = Restarts::new(shared.spec.retry, shared.spec.seed);
     let mut ever_ran = false;
     loop {
-        let mut session = Session { shared: &shared, moved: false, follows: false };
+        let mut session = Session { shared: &shared, moved: false, follows: false, fenced: false };
         let outcome = session.lead(&stop).await;
         let progressed = session.moved;
         ever_ran |= progressed || session.follows;
@@ -108,6 +109,8 @@ struct Session<'a> {
     moved: bool,
     /// Does it go on where another process of the pipeline was? What was right for that one will be again.
     follows: bool,
+    /// Has another process begun an epoch, so that nothing can be saved any more?
+    fenced: bool,
 }
 
 impl Session<'_> {
@@ -131,7 +134,7 @@ impl Session<'_> {
         };
         match ended {
             // Whatever failed may be that another process has begun, and that one goes on.
-            Err(failure) if lost.is_cancelled() => {
+            Err(failure) if lost.is_cancelled() || self.fenced => {
                 tracing::debug!(error = %failure.chain(), "the source failed without its lease");
                 Ok(End::Deposed)
             }
@@ -191,6 +194,8 @@ impl Session<'_> {
             clock: Arc::clone(&spec.clock),
             cancel: stop.child_token(),
         };
+        // What the source has sent when it ends is not held back.
+        let draining = stop.child_token();
         let follow = follow_status(self.shared, status_seen);
         let router = Router::new(Arc::clone(&spec.transport), spec.format.encoder())
             .setting_aside(Unsayable::new(spec));
@@ -201,6 +206,8 @@ impl Session<'_> {
             unsaved: None,
             saved_at: None,
             moved: &mut self.moved,
+            fenced: &mut self.fenced,
+            hold: Hold::new(self.shared, draining.clone()),
         };
         let mut source = std::pin::pin!(source.run(context));
         let mut forward = std::pin::pin!(forward.run(batches));
@@ -213,6 +220,7 @@ impl Session<'_> {
                 () = &mut follow => std::future::pending().await,
             }
         };
+        draining.cancel();
         // What the source sent before it ended still becomes durable.
         forward.await.and(ended)
     }
@@ -275,6 +283,8 @@ struct Forward<'a> {
     unsaved: Option<CaptureProgress>,
     saved_at: Option<Instant>,
     moved: &'a mut bool,
+    fenced: &'a mut bool,
+    hold: Hold<'a>,
 }
 
 impl Forward<'_> {
@@ -291,7 +301,8 @@ impl Forward<'_> {
                 () = tokio::time::sleep_until(save_at), if self.unsaved.is_some() => {
                     self.save().await?;
                 }
-                batch = batches.recv(), if open && in_flight.len() < IN_FLIGHT_MAX => match batch {
+                () = self.hold.changed() => {}
+                batch = batches.recv(), if open && !self.hold.is_on() && in_flight.len() < IN_FLIGHT_MAX => match batch {
                     Some(batch) => in_flight.push_back(Box::pin(self.append(batch).await?.durable())),
                     None => open = false,
                 },
@@ -350,7 +361,13 @@ impl Forward<'_> {
         let epoch = self.shared.epoch.current();
         let position = progress.position;
         let progress = resume::with_log(self.shared.spec.transport.log(), progress);
-        self.shared.spec.checkpoints.save_capture(epoch, &progress).await?;
+        let saved = self.shared.spec.checkpoints.save_capture(epoch, &progress).await;
+        if let Err(refused) = saved {
+            // Among processes that share a pipeline nothing else is refused for good here.
+            let by_epoch = refused.origin == Origin::Internal && refused.retry == Retry::Never;
+            *self.fenced |= self.shared.is_shared() && by_epoch;
+            return Err(refused);
+        }
         self.saved_at = Some(Instant::now());
         self.durable.send_replace(Some(position));
         Ok(())

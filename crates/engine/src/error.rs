@@ -71,6 +71,37 @@ pub(crate) fn several_partitions(sink_id: &str, partition: &cdc_core::TopicParti
     )
 }
 
+/// A stored place belongs to a topic that is no more.
+pub(crate) fn foreign_place(
+    of: &cdc_core::TopicPartition,
+    place: &cdc_core::Place,
+    newest: cdc_core::Position,
+) -> Error {
+    let context = format!(
+        "the stored offset {} of {of} is not one of this topic: a change before it has position {newest}, \
+         and what was delivered ends at {}; the topic was made anew",
+        place.offset.0, place.position
+    );
+    Error::new("CDC-4014", Origin::Transport, Retry::AfterOperator, context)
+        .with_remedy(forget_offsets(of))
+}
+
+/// A stored place is outside the topic that is there now.
+pub(crate) fn no_such_place(of: &cdc_core::TopicPartition, mut failure: Error) -> Error {
+    if failure.retry != Retry::Backoff {
+        failure.remedy = Some(forget_offsets(of));
+    }
+    failure
+}
+
+fn forget_offsets(of: &cdc_core::TopicPartition) -> String {
+    format!(
+        "read the topic from its oldest record: cdc offsets forget PIPELINE --sink-id SINK --topic {}; \
+         bring what is gone with cdc snapshot",
+        of.topic
+    )
+}
+
 /// A format or a record needs a registry, and the pipeline has none.
 pub(crate) fn no_registry() -> Error {
     let context = "records have schemas of a registry, and the pipeline has no schema registry";

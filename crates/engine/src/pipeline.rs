@@ -190,6 +190,7 @@ fn first_status(spec: &PipelineSpec, epoch: u64, started_at_ms: u64) -> Pipeline
         epoch,
         started_at_ms,
         source: SourceStatus::default(),
+        capture_paused: None,
         source_error: None,
         transport: crate::TransportStatus::default(),
         sinks: spec.sinks.iter().map(sink).collect(),

@@ -11,6 +11,7 @@ use cdc_core::{
     transport::Ordering,
 };
 use std::{fmt, sync::Arc};
+use tokio::sync::watch;
 
 /// Everything that [`run`](crate::run) needs.
 #[derive(Clone)]
@@ -45,6 +46,8 @@ pub struct PipelineSpec {
     pub retry: RetryPolicy,
     /// When to end by itself.
     pub until: Until,
+    /// Why capture is to wait, while it is to.
+    pub hold: Option<watch::Receiver<Option<String>>>,
 }
 
 impl PipelineSpec {

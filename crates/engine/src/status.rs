@@ -17,6 +17,8 @@ pub struct PipelineStatus {
     pub started_at_ms: u64,
     /// The source.
     pub source: SourceStatus,
+    /// Why capture waits, while it does: a sink is too far behind.
+    pub capture_paused: Option<String>,
     /// The source's last failure, while it matters.
     pub source_error: Option<Problem>,
     /// The log.
@@ -64,6 +66,9 @@ impl PipelineStatus {
         let elsewhere = self.source.state == ConnectorState::Standby;
         if !elsewhere && (!healthy(self.source.state) || !self.source.connected) {
             reasons.push(reason("source", self.source.state, self.source_error.as_ref()));
+        }
+        if let Some(paused) = &self.capture_paused {
+            reasons.push(format!("capture: paused: {paused}"));
         }
         if let Some(paused) = &self.transport.paused {
             reasons.push(format!("log: {paused}"));

@@ -12,7 +12,7 @@ use cdc_core::{
 use std::sync::Arc;
 
 /// Whose dead letters these are in the place of a sink: no sink can be called so.
-pub(crate) const CAPTURE: &str = "~capture";
+pub const CAPTURE: &str = "~capture";
 
 /// Sets changes aside before they reach the log. No sink sees them.
 pub(crate) struct Unsayable {

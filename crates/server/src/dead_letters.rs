@@ -13,6 +13,7 @@ use cdc_core::{
     Result,
     dead_letter::{DeadLetter, DeadLetterInfo, DeadLetterStore},
 };
+use cdc_engine::CAPTURE;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::{Duration, UNIX_EPOCH};
@@ -116,15 +117,39 @@ fn parsed(json: &[u8]) -> Result<Value, String> {
 /// Asks for another delivery; says of how many.
 pub async fn retry(store: &dyn DeadLetterStore, selection: &Selection) -> Result<usize> {
     if !selection.all {
-        return store.request_retry(&named(store, selection).await?).await;
+        let ids = named(store, selection).await?;
+        refuse_of_capture(store, &ids).await?;
+        return store.request_retry(&ids).await;
     }
     let mut count = 0;
     let mut after = 0;
-    while let Some(ids) = chunk(store, selection, after).await? {
-        count += store.request_retry(&ids).await?;
-        after = ids.last().copied().unwrap_or(u64::MAX);
+    let mut of_capture = Vec::new();
+    while let Some(letters) = chunk(store, selection, after).await? {
+        after = letters.last().map_or(u64::MAX, |letter| letter.id);
+        let (theirs, ids) = letters.into_iter().partition(|letter| letter.info.sink_id == CAPTURE);
+        of_capture.extend(numbers(theirs).first().copied());
+        count += store.request_retry(&numbers(ids)).await?;
+    }
+    // All means all that can be delivered, unless nothing can.
+    if count == 0 {
+        refuse_of_capture(store, &of_capture).await?;
     }
     Ok(count)
+}
+
+/// Changes that never reached the log cannot be delivered again from where they are.
+async fn refuse_of_capture(store: &dyn DeadLetterStore, ids: &[u64]) -> Result<()> {
+    for id in ids {
+        let letter = store.get(*id).await?.ok_or_else(|| no_such_letter(*id))?;
+        if letter.info.sink_id == CAPTURE {
+            return Err(error::letter_of_capture(&letter));
+        }
+    }
+    Ok(())
+}
+
+fn numbers(letters: Vec<DeadLetter>) -> Vec<u64> {
+    letters.into_iter().map(|letter| letter.id).collect()
 }
 
 /// Removes letters for good; says how many.
@@ -134,7 +159,8 @@ pub async fn discard(store: &dyn DeadLetterStore, selection: &Selection) -> Resu
     }
     let mut count = 0;
     let mut after = 0;
-    while let Some(ids) = chunk(store, selection, after).await? {
+    while let Some(letters) = chunk(store, selection, after).await? {
+        let ids = numbers(letters);
         count += store.remove(&ids).await?;
         after = ids.last().copied().unwrap_or(u64::MAX);
     }
@@ -156,10 +182,9 @@ async fn chunk(
     store: &dyn DeadLetterStore,
     selection: &Selection,
     after: u64,
-) -> Result<Option<Vec<u64>>> {
+) -> Result<Option<Vec<DeadLetter>>> {
     let letters = store.list(selection.sink_id.as_deref(), after, CHUNK_LETTERS).await?;
-    let ids: Vec<u64> = letters.iter().map(|letter| letter.id).collect();
-    Ok((!ids.is_empty()).then_some(ids))
+    Ok((!letters.is_empty()).then_some(letters))
 }
 
 #[derive(Debug, Deserialize)]

@@ -5,7 +5,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use cdc_core::{Error, Origin, Retry, status::Problem};
+use cdc_core::{Error, Origin, Retry, dead_letter::DeadLetter, status::Problem};
 use serde_json::json;
 use std::{io, net::SocketAddr};
 
@@ -70,6 +70,19 @@ pub(crate) fn nothing_selected() -> Error {
     let context = "the request names no dead letters";
     Error::new("CDC-5005", Origin::Config, Retry::Never, context)
         .with_remedy("name them by number, or say that all are meant")
+}
+
+/// A change that has no form in the log's format is no sink's to get.
+pub(crate) fn letter_of_capture(letter: &DeadLetter) -> Error {
+    let (id, table) = (letter.id, &letter.info.table);
+    let context = format!(
+        "dead letter {id} cannot be delivered again: the change of {table} has no form in the log's \
+         format, so it never reached the log"
+    );
+    Error::new("CDC-5007", Origin::Config, Retry::AfterOperator, context).with_remedy(format!(
+        "correct the row or the `format:`, read the rows anew: cdc snapshot PIPELINE --table {table}, \
+         then cdc dead-letters discard PIPELINE {id}"
+    ))
 }
 
 impl From<Error> for Refusal {

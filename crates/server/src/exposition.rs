@@ -53,6 +53,7 @@ fn pipeline(status: &PipelineStatus, samples: &mut Samples) {
     add("cdc_pipeline_ready", truth(status.not_ready().is_empty()));
     add("cdc_pipeline_epoch", float(status.epoch));
     add("cdc_log_records_total", float(status.transport.end_offset));
+    add("cdc_capture_paused", truth(status.capture_paused.is_some()));
     add("cdc_log_paused", truth(status.transport.paused.is_some()));
     let version = self::labels(&[("version", env!("CARGO_PKG_VERSION"))]);
     push(samples, "cdc_build_info", &version, 1.0);

@@ -45,6 +45,7 @@ metrics! {
     gauge cdc_snapshot_rows [pipeline] "Rows of the snapshot read so far.";
     gauge cdc_snapshot_rows_estimated [pipeline] "Rows of the snapshot by the database's statistics, where it has them.";
     counter cdc_log_records_total [pipeline] "Records appended to the log since it began.";
+    gauge cdc_capture_paused [pipeline] "1 while capture waits for a sink that is too far behind (`kafka.pause_capture_lag`).";
     gauge cdc_log_paused [pipeline] "1 while the log takes no records: the disk is full or retention is at stake.";
     gauge cdc_sink_state [pipeline, sink, state] "1 for the state that the sink is in, 0 for the others.";
     gauge cdc_sink_lag_records [pipeline, sink] "Records of the log that the sink has not committed.";

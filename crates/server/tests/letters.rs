@@ -91,3 +91,25 @@ async fn a_request_must_say_what_it_means() {
     assert_eq!(typo.code, 422);
     assert_eq!(world.letters.count(None).await.unwrap(), 1, "nothing was removed");
 }
+
+#[tokio::test]
+async fn letters_of_capture_cannot_be_delivered_again() {
+    let world = world().await;
+    world.letters.park(vec![letter("a", 1), letter("~capture", 2)]).await.unwrap();
+    let listed = world.letters.list(Some("~capture"), 0, 1).await.unwrap();
+    let id = listed[0].id;
+    let one = send(world.at, "POST", &format!("{LETTERS}/{id}/retry"), None).await;
+    assert_eq!((one.code, &one.json()["error"]["code"]), (409, &json!("CDC-5007")));
+    let remedy = one.json()["error"]["remedy"].to_string();
+    assert!(remedy.contains("cdc snapshot PIPELINE --table public.users"), "{remedy}");
+    assert!(remedy.contains(&format!("cdc dead-letters discard PIPELINE {id}")), "{remedy}");
+    let body = Some(json!({ "all": true, "sink_id": "~capture" }));
+    let of_capture = send(world.at, "POST", &format!("{LETTERS}/retry"), body).await;
+    assert_eq!(of_capture.json()["error"]["code"], "CDC-5007");
+    // All means all that can be delivered.
+    let all =
+        send(world.at, "POST", &format!("{LETTERS}/retry"), Some(json!({ "all": true }))).await;
+    assert_eq!(all.json(), json!({ "retry_requested": 1 }));
+    let asked = world.letters.list(Some("~capture"), 0, 1).await.unwrap();
+    assert!(!asked[0].info.retry_requested);
+}

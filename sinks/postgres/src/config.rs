@@ -82,19 +82,19 @@ pub enum TargetSchema {
     BySource(BTreeMap<String, String>),
 }
 
-fn default_host() -> String {
+pub(crate) fn default_host() -> String {
     "localhost".into()
 }
 
-fn default_port() -> u16 {
+pub(crate) fn default_port() -> u16 {
     5432
 }
 
-fn default_username() -> String {
+pub(crate) fn default_username() -> String {
     "cdc_user".into()
 }
 
-fn default_password() -> Secret {
+pub(crate) fn default_password() -> Secret {
     Secret::new("cdc_password")
 }
 
@@ -102,7 +102,7 @@ fn default_batch_size() -> u32 {
     100
 }
 
-fn default_connect_timeout_seconds() -> u32 {
+pub(crate) fn default_connect_timeout_seconds() -> u32 {
     10
 }
 

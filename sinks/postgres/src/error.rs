@@ -68,6 +68,18 @@ pub(crate) fn place_unreadable(
     )
 }
 
+/// A row of the stored offsets was changed by somebody else.
+pub(crate) fn offset_unreadable(
+    group: &str,
+    of: &cdc_core::TopicPartition,
+    cause: cdc_core::position::InvalidPosition,
+) -> Error {
+    let context = format!("the place of {of} of group {group} in cdc.group_offsets is not valid");
+    sink("CDC-3010", Retry::AfterOperator, context).with_source(cause).with_remedy(
+        "restore the row from a backup, or delete it: the sink then reads the topic from its oldest record",
+    )
+}
+
 /// The target refuses a change for good.
 pub(crate) fn refused(context: impl Into<String>) -> Error {
     sink("CDC-3006", Retry::Never, context)

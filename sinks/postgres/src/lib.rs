@@ -18,6 +18,7 @@ mod identity;
 mod layout;
 mod literal;
 mod numeric;
+mod offsets;
 mod replica;
 mod session;
 mod shares;
@@ -28,3 +29,4 @@ mod verify;
 
 pub use config::{Config, Mode, TargetSchema};
 pub use connector::Connector;
+pub use offsets::{OffsetTable, OffsetTableConfig};

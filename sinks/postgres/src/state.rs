@@ -20,8 +20,8 @@ const EXISTS: &str = "SELECT to_regclass('cdc.checkpoints') IS NOT NULL
                              to_regnamespace('cdc') IS NOT NULL";
 
 /// Two sinks that start at once must not both create.
-const CREATE_LOCK: &str = "SELECT pg_advisory_xact_lock(4843285463)";
-const CREATE_SCHEMA: &str = "CREATE SCHEMA IF NOT EXISTS cdc";
+pub(crate) const CREATE_LOCK: &str = "SELECT pg_advisory_xact_lock(4843285463)";
+pub(crate) const CREATE_SCHEMA: &str = "CREATE SCHEMA IF NOT EXISTS cdc";
 const CREATE_TABLES: &str = "
     CREATE TABLE IF NOT EXISTS cdc.checkpoints (
         pipeline_id text NOT NULL,

@@ -23,6 +23,8 @@ mod events;
 mod evolution;
 // Refused changes, fencing, lost connections.
 mod faults;
+// Offsets of consumer groups in a table.
+mod offsets;
 // Histories from seeds, compared with a model.
 mod random;
 // Every operation on rows.

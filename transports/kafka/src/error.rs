@@ -176,6 +176,17 @@ pub(crate) fn not_a_member(group: &str, reason: &str) -> Error {
     )
 }
 
+/// Offsets of a group are to be set by hand while somebody reads by them.
+pub(crate) fn group_in_use(group: &str, members: usize) -> Error {
+    let context = format!(
+        "the offsets of the consumer group {group} cannot be set: it has {members} members"
+    );
+    Error::new("CDC-2124", Origin::Transport, Retry::AfterOperator, context).with_remedy(
+        "stop every process of the pipeline, here and on other machines; one that was killed counts as \
+         a member for `kafka.session_timeout_ms`",
+    )
+}
+
 /// Another producer with the same transactional id has begun.
 pub(crate) fn fenced(transactional_id: &str, reason: &str) -> Error {
     let context =

@@ -1,6 +1,7 @@
 //! Offsets of consumer groups, kept by Kafka where its users look for them.
 
 use crate::{
+    append::Appender,
     client::{Context, Factory},
     error,
     membership::Member,
@@ -117,6 +118,15 @@ pub(crate) fn commit(
             error::answer(&doing, code.unwrap_or(Code::Fail))
         }
     })
+}
+
+/// How many members a group has. Blocks.
+pub(crate) fn members(factory: &Factory, appender: &Appender, group: &str) -> Result<usize> {
+    let found = appender.client().fetch_group_list(Some(group), factory.config.request_timeout());
+    let doing = format!("look for members of the consumer group {group}");
+    let found = found.map_err(|error| error::request(&doing, &error, &appender.heard))?;
+    let of_group = found.groups().iter().find(|found| found.name() == group);
+    Ok(of_group.map_or(0, |found| found.members().len()))
 }
 
 fn given_away(member: &Member, places: &BTreeMap<TopicPartition, Place>) -> Option<TopicPartition> {

@@ -12,6 +12,7 @@ mod client;
 pub mod config;
 mod error;
 mod group;
+mod keeper;
 mod lane;
 mod lease;
 mod membership;

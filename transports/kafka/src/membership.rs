@@ -158,11 +158,13 @@ impl Life {
     // Leaving the group is part of dropping the member, which this thread does last.
     fn run(self) {
         let mut subscribed = BTreeSet::new();
-        let mut asked: Option<Instant> = None;
+        let mut asked: Option<(Instant, u64)> = None;
         while !self.events.is_closed() {
-            if asked.is_none_or(|asked| asked.elapsed() > TOPICS_AGE) {
+            // A topic of our own making is looked for at once, what others make from time to time.
+            let made = self.topics.made();
+            if asked.is_none_or(|(at, seen)| seen != made || at.elapsed() > TOPICS_AGE) {
                 self.subscribe(&mut subscribed);
-                asked = Some(Instant::now());
+                asked = Some((Instant::now(), made));
             }
             if let Some(Err(error)) = self.member.poll(TICK) {
                 tracing::warn!(group = self.group, %error, "kafka consumer group");

@@ -14,7 +14,10 @@ use rdkafka::{
 };
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -148,6 +151,8 @@ pub(crate) struct Topics {
     partitions: Mutex<BTreeMap<Arc<str>, u32>>,
     /// One at a time makes topics.
     making: tokio::sync::Mutex<()>,
+    /// How many were made by this process.
+    made: AtomicU64,
 }
 
 impl Topics {
@@ -157,7 +162,13 @@ impl Topics {
             appender,
             partitions: Mutex::default(),
             making: tokio::sync::Mutex::new(()),
+            made: AtomicU64::new(0),
         }
+    }
+
+    /// Grows with each topic that this process has made and that can be used.
+    pub(crate) fn made(&self) -> u64 {
+        self.made.load(Ordering::Acquire)
     }
 
     pub(crate) fn known(&self, topic: &str) -> Option<u32> {
@@ -213,6 +224,7 @@ impl Topics {
         }
         let made = self.create(plan).await?;
         self.await_leaders(&plan.name).await?;
+        self.made.fetch_add(1, Ordering::Release);
         Ok(made)
     }
 

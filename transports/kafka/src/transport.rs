@@ -6,6 +6,7 @@ use crate::{
     config::Config,
     error, group,
     group::Lag,
+    keeper::Keeper,
     lease,
     membership::{self, Member},
     murmur2,
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 use cdc_core::{
     LogId, Offset, PartitionReader, Position, Record, Result, TopicPartition, Transport,
     checkpoint::Places,
+    store::{KeptPlace, PlaceStore},
     transport::{AppendReceipt, Condition, Lease, Membership, Ordering},
 };
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -40,6 +42,7 @@ pub struct KafkaTransport {
     pool: Pool,
     transactions: Option<Transactions>,
     members: Mutex<BTreeMap<String, Weak<Member>>>,
+    keeper: Option<Keeper>,
 }
 
 impl std::fmt::Debug for KafkaTransport {
@@ -90,7 +93,57 @@ impl KafkaTransport {
             pool,
             transactions,
             members: Mutex::default(),
+            keeper: None,
         })
+    }
+
+    /// Keeps the places of groups in `store` too, from where they can be had when Kafka has lost a group.
+    #[must_use]
+    pub fn keeping(mut self, store: Arc<dyn PlaceStore>) -> Self {
+        self.keeper = Some(Keeper::start(store, self.id));
+        self
+    }
+
+    /// Saves the places that are on their way to where they are kept.
+    pub async fn settle(&self) -> Result<()> {
+        match &self.keeper {
+            Some(keeper) => keeper.save().await,
+            None => Ok(()),
+        }
+    }
+
+    /// The places of a group that are kept beside Kafka; `None` where none are kept.
+    pub async fn kept_places(
+        &self,
+        group: &str,
+    ) -> Result<Option<BTreeMap<TopicPartition, KeptPlace>>> {
+        let Some(keeper) = &self.keeper else { return Ok(None) };
+        keeper.store().load(self.id, &self.group(group)).await.map(Some)
+    }
+
+    /// Forgets the places of a group that are kept beside Kafka, all or those of one topic. Says how many
+    /// there were.
+    pub async fn forget_places(&self, group: &str, topic: Option<&str>) -> Result<u64> {
+        match &self.keeper {
+            Some(keeper) => keeper.store().forget(&self.group(group), topic).await,
+            None => Ok(0),
+        }
+    }
+
+    /// How many members a group has now.
+    pub async fn members(&self, group: &str) -> Result<usize> {
+        let (factory, appender) = (self.factory.clone(), Arc::clone(&self.appender));
+        let name = self.group(group);
+        blocking(move || group::members(&factory, &appender, &name)).await
+    }
+
+    /// Sets the offsets of a group that has no members.
+    pub async fn restore(&self, group: &str, places: &Places) -> Result<()> {
+        let members = self.members(group).await?;
+        if members > 0 {
+            return Err(error::group_in_use(&self.group(group), members));
+        }
+        self.commit(group, places).await
     }
 
     /// Makes the topics that are not there yet, each as its plan says. Says what it did, a line each.
@@ -295,8 +348,19 @@ impl Transport for KafkaTransport {
             return Ok(());
         }
         let name = self.group(group);
-        let (factory, member, places) = (self.factory.clone(), self.member(&name), places.clone());
-        blocking(move || group::commit(&factory, &name, member, &places)).await
+        let (factory, member) = (self.factory.clone(), self.member(&name));
+        let (group, told) = (name.clone(), places.clone());
+        blocking(move || group::commit(&factory, &group, member, &told)).await?;
+        if let Some(keeper) = &self.keeper {
+            keeper.note(&name, places);
+        }
+        Ok(())
+    }
+
+    async fn kept(&self, group: &str, of: &[TopicPartition]) -> Result<Places> {
+        let kept = self.kept_places(group).await?.unwrap_or_default();
+        let wanted = |at: &TopicPartition| Some((at.clone(), kept.get(at)?.place));
+        Ok(of.iter().filter_map(wanted).collect())
     }
 
     async fn committed(&self, group: &str, of: &[TopicPartition]) -> Result<Places> {

@@ -94,6 +94,25 @@ async fn topics_that_appear_later_are_assigned() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_this_process_makes_is_assigned_at_once() {
+    let Some(kafka) = kafka() else { return };
+    let prefix = kafka.name("made");
+    let log = open(group_config(kafka, 1), &prefix).await;
+    let mut member = log.join("sink").await.unwrap();
+    log.provision(&[log.plan(&format!("{prefix}.first"))]).await.unwrap();
+    assigned(&mut member).await;
+    // One after the other, so that no look that was due anyway finds all of them.
+    for name in ["a", "b", "c"] {
+        let at = TopicPartition::new(format!("{prefix}.{name}"), 0);
+        send(&log, &at, records(0..1)).await;
+        let made = std::time::Instant::now();
+        assert_eq!(assigned(&mut member).await, [at].into());
+        let waited = made.elapsed();
+        assert!(waited < Duration::from_secs(3), "{name} was assigned after {waited:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn committed_offsets_keep_their_positions_and_tell_the_lag() {
     let Some(kafka) = kafka() else { return };
     let prefix = kafka.name("commit");

@@ -25,6 +25,8 @@ mod group;
 mod lease;
 /// Ways to log in.
 mod login;
+/// Groups that Kafka has lost.
+mod lost_group;
 /// Headers, tombstones, partitions and what retention removed.
 mod records;
 /// The state that processes share.

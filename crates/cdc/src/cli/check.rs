@@ -2,7 +2,7 @@
 
 use super::Manner;
 use crate::{
-    backbone::{TELL_TRUNCATES, registry_of, scope_of, without_truncates},
+    backbone::{TELL_TRUNCATES, offset_table, registry_of, scope_of, without_truncates},
     directory::Probe,
     failure::{Failure, Outcome},
     output::{say, say_json},
@@ -66,6 +66,10 @@ async fn kafka(settings: &Settings, tables: &[CapturedTable]) -> Vec<Section> {
         Finding::warning(format!("truncates do not reach sink {sink_id}"), TELL_TRUNCATES)
     }));
     let mut sections = vec![Section { name: "Kafka".to_owned(), findings }];
+    if let Some(table) = offset_table(settings, &kafka) {
+        let findings = table.check().await;
+        sections.push(Section { name: "storage of offsets".to_owned(), findings });
+    }
     let registry = match registry_of(settings, &kafka) {
         Ok(Some(Registry::Elsewhere(client))) => registry(&client).await,
         Ok(Some(Registry::Own(_)) | None) => return sections,

@@ -85,6 +85,14 @@ async fn undeploy_shared(args: &UndeployArgs, settings: &Settings) -> Outcome<Ve
         topics.push(kafka.cluster.state_topic(settings.id()));
         topics.push(kafka.cluster.lease_topic(settings.id()));
         done.extend(cluster.remove(&topics).await?);
+        // A place in a topic that is gone means nothing in one of the same name.
+        for sink in &settings.pipeline.sinks {
+            let sink_id = &sink.head.sink_id;
+            let count = cluster.forget_places(sink_id, None).await?;
+            if count > 0 {
+                done.push(format!("forgot {count} stored offsets of sink {sink_id}"));
+            }
+        }
     }
     Ok(done)
 }

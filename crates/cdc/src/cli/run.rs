@@ -5,7 +5,7 @@ use crate::{
     backbone::{Backbone, State, TELL_TRUNCATES, registry_of, without_truncates},
     directory::Lock,
     failure::{Failure, Outcome},
-    lag, progress,
+    lag, pressure, progress,
     registry::{self, Monitor, Own, Registry, Sentinel},
     remote::local,
     settings::{Files, Settings},
@@ -14,6 +14,7 @@ use crate::{
 use cdc_core::clock::SystemClock;
 use cdc_engine::{PipelineSpec, PipelineStatus, Until};
 use cdc_server::{Counters, Parts, Server};
+use cdc_transport_kafka::KafkaTransport;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, watch},
@@ -21,6 +22,9 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+
+/// Offsets that were committed last may take so long to where they are kept beside Kafka.
+const SETTLING_WAIT: Duration = Duration::from_secs(5);
 
 /// Schemas that were captured last may take so long to get into the registry.
 const ANNOUNCING_WAIT: Duration = Duration::from_secs(5);
@@ -83,7 +87,12 @@ async fn listen(settings: &Settings, lock: &mut Lock) -> Outcome<Option<Server>>
     Ok(Some(server))
 }
 
-fn spec(settings: &Settings, backbone: &Backbone, until: Until) -> PipelineSpec {
+fn spec(
+    settings: &Settings,
+    backbone: &Backbone,
+    until: Until,
+    hold: watch::Receiver<Option<String>>,
+) -> PipelineSpec {
     let platform = &settings.platform.file;
     let state = backbone.state.clone();
     PipelineSpec {
@@ -102,6 +111,7 @@ fn spec(settings: &Settings, backbone: &Backbone, until: Until) -> PipelineSpec 
         memory_budget_bytes: usize::try_from(platform.memory_budget).unwrap_or(usize::MAX),
         retry: platform.retry.policy().unwrap_or_default(),
         until,
+        hold: Some(hold),
     }
 }
 
@@ -140,8 +150,10 @@ impl Work {
         let cancel = CancellationToken::new();
         let served = CancellationToken::new();
         let (lag_sender, lag) = watch::channel(Vec::new());
-        let spec = spec(settings, &backbone, until);
+        let (hold, held) = watch::channel(None);
+        let spec = spec(settings, &backbone, until, held);
         let Backbone { kafka, .. } = backbone;
+        let cluster = kafka.clone();
         let parts = Parts {
             pipeline_id: spec.pipeline_id.clone(),
             status: watched.clone(),
@@ -168,6 +180,7 @@ impl Work {
             tokio::join!(
                 progress::follow(watched.clone(), manner.stderr.clone()),
                 lag,
+                pressure::follow(cluster.clone(), settings, hold),
                 watch.follow(settings, sentinel.clone()),
             )
         };
@@ -178,9 +191,25 @@ impl Work {
             _ = beside => Ok(()),
         };
         served.cancel();
+        if let Some(cluster) = cluster {
+            settle(&cluster).await;
+        }
         sum_up(&watched.borrow(), &ended, started);
         ended
     }
+}
+
+/// Stores the offsets that were committed last.
+async fn settle(cluster: &KafkaTransport) {
+    let settled = tokio::time::timeout(SETTLING_WAIT, cluster.settle()).await;
+    let failure = match settled {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.chain(),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    let remedy = "nothing while Kafka has the group: the next run stores them; \
+                  should it be lost before, the last changes are delivered again";
+    tracing::warn!(failure, remedy, "the last offsets are not stored");
 }
 
 fn sum_up(status: &PipelineStatus, ended: &Outcome, started: Instant) {

@@ -130,6 +130,9 @@ fn running(status: &Value) -> String {
         number(status, "/epoch"),
     );
     out.push_str(&source(status));
+    if let Some(paused) = status.pointer("/capture_paused").and_then(Value::as_str) {
+        out.push_str(&format!("         ! paused: {paused}\n"));
+    }
     out.push_str(&format!("log      {} records", grouped(number(status, "/transport/end_offset"))));
     match status.pointer("/transport/paused").and_then(Value::as_str) {
         Some(paused) => out.push_str(&format!(", paused: {paused}\n\n")),

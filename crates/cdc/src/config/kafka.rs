@@ -5,11 +5,13 @@ use super::{
     decode::decode,
     diagnostic::Diagnostic,
     findings::{Findings, Place},
+    offsets::{self, OffsetStorage},
     pipeline::Keys,
     yaml::Node,
 };
 use cdc_core::Secret;
 use cdc_registry::client::{Client, Config, Tls};
+use cdc_sink_postgres::OffsetTableConfig;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -53,6 +55,20 @@ pub struct BesideKafka {
     /// Longest time in seconds that one request to the registry may take.
     #[schemars(range(min = 1, max = 600))]
     pub schema_registry_timeout_seconds: u32,
+    /// Where offsets of consumer groups are kept. `kafka`: in Kafka, which forgets a group that has had no
+    /// members for `offsets.retention.minutes` (7 days). `postgres`: in PostgreSQL too, and a group that
+    /// Kafka has lost goes on from there.
+    pub offset_storage: OffsetStorage,
+    /// The database of `offset_storage: postgres`.
+    pub offset_storage_postgres: Option<OffsetTableConfig>,
+    /// Capture waits while a sink is more than this many records behind, so that it catches up before the
+    /// topics' retention has passed what it has not got. The replication slot keeps its log meanwhile.
+    /// Without it capture never waits for sinks.
+    #[schemars(range(min = 1))]
+    pub pause_capture_lag: Option<u64>,
+    /// Capture goes on once every sink is at most this many records behind. Below `pause_capture_lag`; a half
+    /// of it without this key.
+    pub resume_capture_lag: Option<u64>,
     /// Several `cdc` that run one pipeline share its work. `true` asks for transactions of Kafka around
     /// what capture appends. Not in this version: capture drops what it has appended before, by
     /// positions.
@@ -76,6 +92,10 @@ impl Default for BesideKafka {
             schema_registry_certificate_location: None,
             schema_registry_key_location: None,
             schema_registry_timeout_seconds: Config::at("").timeout_seconds,
+            offset_storage: OffsetStorage::default(),
+            offset_storage_postgres: None,
+            pause_capture_lag: None,
+            resume_capture_lag: None,
             transactional: false,
             poll_batch_size: None,
             deser_pool_size: None,
@@ -85,7 +105,7 @@ impl Default for BesideKafka {
 }
 
 /// The names of these keys.
-const BESIDE: [&str; 12] = [
+const BESIDE: [&str; 16] = [
     "schema_registry_url",
     "schema_registry_username",
     "schema_registry_password",
@@ -94,6 +114,10 @@ const BESIDE: [&str; 12] = [
     "schema_registry_certificate_location",
     "schema_registry_key_location",
     "schema_registry_timeout_seconds",
+    "offset_storage",
+    "offset_storage_postgres",
+    "pause_capture_lag",
+    "resume_capture_lag",
     "transactional",
     "poll_batch_size",
     "deser_pool_size",
@@ -116,6 +140,20 @@ impl BesideKafka {
                 certificate_file: self.schema_registry_certificate_location.clone(),
                 key_file: self.schema_registry_key_location.clone(),
             },
+        }
+    }
+
+    /// Says what is wrong with the lags at which capture waits and goes on.
+    fn check_lag(&self) -> Option<(&'static str, &'static str, &'static str)> {
+        match (self.pause_capture_lag, self.resume_capture_lag) {
+            (Some(0), _) => Some(("pause_capture_lag", "CDC-0104", "must be at least 1")),
+            (Some(pause), Some(resume)) if resume >= pause => {
+                Some(("resume_capture_lag", "CDC-0109", "must be below `kafka.pause_capture_lag`"))
+            }
+            (None, Some(_)) => {
+                Some(("resume_capture_lag", "CDC-0109", "needs `pause_capture_lag` beside it"))
+            }
+            (Some(_) | None, _) => None,
         }
     }
 
@@ -186,6 +224,15 @@ pub(super) fn kafka(root: &Node, used: bool, findings: &Findings) -> Option<Opti
     if let Some((key, words)) = beside.as_ref().and_then(BesideKafka::check_registry) {
         let problem = Diagnostic::new("CDC-0104", format!("`kafka.{key}` {words}"));
         findings.add(problem.at(at(key)));
+    }
+    if let Some(beside) = &beside {
+        offsets::check(beside, entry, findings);
+        if let Some((key, code, words)) = beside.check_lag() {
+            let problem = Diagnostic::new(code, format!("`kafka.{key}` {words}"));
+            findings.add(problem.at(at(key)).with_remedy(
+                "set pause_capture_lag: 1000000 and, below it, resume_capture_lag: 500000",
+            ));
+        }
     }
     if beside.as_ref().is_some_and(|beside| beside.transactional) {
         let problem =

@@ -1,11 +1,14 @@
 //! Transport to one sink: opens the sink, restarts it after failures, and never disturbs the others.
 
 mod offsets;
+mod recall;
 mod redeliver;
 pub(crate) mod release;
 mod session;
 mod share;
 mod write;
+
+pub use recall::check_places;
 
 use crate::{
     SinkSpec,

@@ -76,10 +76,16 @@ impl Writer<'_> {
         let kept = self.sink.claim_partitions(spec.transport.log(), partitions).await?;
         self.kept_by_sink = kept.is_some();
         if let Some(kept) = kept {
+            // Where the log has lost them, whoever looks there finds them again.
+            self.offsets.note(reached(&kept));
             return Ok(kept);
         }
         let group = &self.target.spec.sink_id;
-        spec.transport.committed(group, partitions).await
+        let mut places = spec.transport.committed(group, partitions).await?;
+        let recalled = self.recall(partitions, &places).await?;
+        self.offsets.note(reached(&recalled));
+        places.extend(recalled);
+        Ok(places)
     }
 
     async fn let_go(&mut self, partitions: &[TopicPartition]) -> Result<()> {
@@ -129,6 +135,12 @@ impl Writer<'_> {
             "records before the first one were removed by the log's retention: rows may be missing",
         );
     }
+}
+
+/// Places with an offset; those of another log have a position only.
+fn reached(places: &Places) -> Places {
+    let reached = places.iter().filter(|(_, place)| place.offset > Offset(0));
+    reached.map(|(at, place)| (at.clone(), *place)).collect()
 }
 
 const NOWHERE: Place = Place { offset: Offset(0), position: Position { commit: 0, ordinal: 0 } };

@@ -72,6 +72,20 @@ fn processes_that_share_a_pipeline_lose_and_double_nothing() {
 }
 
 #[test]
+fn a_capture_whose_epoch_has_passed_stands_by_at_once() {
+    for seed in 0..5 {
+        in_paused_time(async {
+            let plan = Plan { processes: 1, sinks: vec![Manner::events()], ..shared() };
+            let mut world = World::new(seed, plan);
+            (world.patience, world.faulty) = (Duration::from_secs(60), false);
+            let took = world.run_beside_others_that_begin_epochs(5).await;
+            assert!(took < Duration::from_secs(30), "seed {seed}: it waited for {took:?}");
+            world.verify();
+        });
+    }
+}
+
+#[test]
 fn processes_that_share_a_pipeline_end_when_all_of_it_is_delivered() {
     for seed in 0..20 {
         in_paused_time(async {

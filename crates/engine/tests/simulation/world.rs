@@ -7,7 +7,7 @@ use crate::{
 };
 use cdc_core::{
     Change, Result, Transport, clock::Clock, format::Format, retry::RetryPolicy, sink::Delivery,
-    transport::Ordering,
+    store::CheckpointStore, transport::Ordering,
 };
 use cdc_engine::{OnRejected, PipelineSpec, PipelineStatus, RowFormat, SinkSpec, Until};
 use cdc_testkit::{
@@ -71,6 +71,10 @@ pub(crate) struct World {
     pub(crate) stores: Arc<MemoryStores>,
     registry: Arc<MemoryRegistry>,
     pub(crate) ledgers: Vec<Arc<Ledger>>,
+    /// The longest wait after a failure.
+    pub(crate) patience: Duration,
+    /// Do the log and the state fail now and then?
+    pub(crate) faulty: bool,
     starts: u32,
 }
 
@@ -83,7 +87,19 @@ impl World {
         let ledgers = plan.sinks.iter().cloned().map(Ledger::new).collect();
         let log = MemoryLog::new(u128::from(seed) + 1, plan.partitions);
         let (stores, registry) = (MemoryStores::new(), MemoryRegistry::new());
-        Self { dice, plan, history, log, stores, registry, ledgers, starts: 0 }
+        let patience = Duration::from_millis(50);
+        Self {
+            dice,
+            plan,
+            history,
+            log,
+            stores,
+            registry,
+            ledgers,
+            patience,
+            faulty: true,
+            starts: 0,
+        }
     }
 
     fn format(&self, ordering: Ordering) -> Arc<dyn Format> {
@@ -99,6 +115,11 @@ impl World {
         let mut transport: Arc<dyn Transport> = Arc::new(MemoryTransport::open(&self.log));
         if let Some(wrap) = self.plan.wrap {
             transport = wrap(transport, dice.clone());
+        }
+        let mut checkpoints: Arc<dyn CheckpointStore> = self.stores.clone();
+        if self.faulty {
+            transport = Arc::new(FaultyTransport::new(transport, dice.clone()));
+            checkpoints = Arc::new(FaultyStores::new(self.stores.clone(), dice.clone()));
         }
         let ordering = transport.ordering();
         let sinks = self.ledgers.iter().enumerate().map(|(index, ledger)| SinkSpec {
@@ -116,16 +137,17 @@ impl World {
                 dice: dice.clone(),
             }),
             sinks: sinks.collect(),
-            transport: Arc::new(FaultyTransport::new(transport, dice.clone())),
-            checkpoints: Arc::new(FaultyStores::new(self.stores.clone(), dice.clone())),
+            transport,
+            checkpoints,
             format: self.format(ordering),
             schemas: self.stores.clone(),
             dead_letters: self.stores.clone(),
             clock: Arc::new(SimulatedClock),
             seed: u64::from(self.starts),
             memory_budget_bytes: 64 * 1024,
-            retry: quick_retries(),
+            retry: RetryPolicy { max_wait: self.patience, ..quick_retries() },
             until,
+            hold: None,
         };
         let status = watch::Sender::new(PipelineStatus::default());
         Box::pin(cdc_engine::run(spec, status, cancel.clone()))
@@ -254,6 +276,25 @@ impl World {
         };
         let ledgers: Vec<String> = self.ledgers.iter().map(held).collect();
         format!("{} log records; sinks: {ledgers:#?}", self.log.len())
+    }
+
+    /// Runs one process while others begin epochs that they do not keep. Says how long it took.
+    pub(crate) async fn run_beside_others_that_begin_epochs(&mut self, times: u32) -> Duration {
+        const LIMIT: Duration = Duration::from_secs(600);
+        let began = tokio::time::Instant::now();
+        let mut process = self.start(Until::Cancelled, &CancellationToken::new());
+        let mut begun = 0;
+        while !self.complete() && began.elapsed() < LIMIT {
+            tokio::select! { biased;
+                ended = &mut process => panic!("it ends instead of standing by: {ended:?}"),
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            }
+            if begun < times {
+                self.stores.begin_epoch(0).await.unwrap();
+                begun += 1;
+            }
+        }
+        began.elapsed()
     }
 
     /// Runs one process for a while and crashes it.

@@ -96,6 +96,10 @@ impl Transport for FaultyTransport {
         self.inner.committed(group, of).await
     }
 
+    async fn kept(&self, group: &str, of: &[TopicPartition]) -> Result<Places> {
+        self.inner.kept(group, of).await
+    }
+
     async fn read(&self, of: &TopicPartition, from: Offset) -> Result<Box<dyn PartitionReader>> {
         self.dice.maybe_fail(2, "read refused")?;
         let inner = self.inner.read(of, from).await?;
