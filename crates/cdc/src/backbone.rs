@@ -101,7 +101,12 @@ impl Backbone {
 /// Connects to the cluster.
 pub(crate) async fn open_kafka(settings: &Settings, kafka: &Kafka) -> Outcome<Arc<KafkaTransport>> {
     let scope = scope_of(settings);
-    Ok(Arc::new(KafkaTransport::open(kafka.cluster.clone(), scope).await?))
+    let cluster = kafka.cluster.clone();
+    let transport = match kafka.beside.transactional {
+        true => KafkaTransport::open_transactional(cluster, scope).await?,
+        false => KafkaTransport::open(cluster, scope).await?,
+    };
+    Ok(Arc::new(transport))
 }
 
 /// Where copies of dead letters go for whoever reads topics.

@@ -18,6 +18,8 @@ pub(crate) struct Router {
     known: BTreeMap<usize, Arc<TableSchema>>,
     partitions: BTreeMap<TopicPartition, PartitionTail>,
     drafts: Vec<Draft>,
+    /// How far the log has everything, where it tells.
+    above: Option<Position>,
     /// Where changes go that have no form in the format; without it they are errors.
     unsayable: Option<Unsayable>,
 }
@@ -36,7 +38,14 @@ type Routed = BTreeMap<TopicPartition, Vec<Record>>;
 impl Router {
     pub(crate) fn new(transport: Arc<dyn Transport>, encoder: Box<dyn Encoder>) -> Self {
         let (known, partitions) = (BTreeMap::new(), BTreeMap::new());
-        Self { transport, encoder, known, partitions, drafts: Vec::new(), unsayable: None }
+        let drafts = Vec::new();
+        Self { transport, encoder, known, partitions, drafts, above: None, unsayable: None }
+    }
+
+    /// Leaves out what is at or below a place, in all partitions; without one, each of them is asked what
+    /// it has.
+    pub(crate) fn above(self, place: Option<Position>) -> Self {
+        Self { above: place, ..self }
     }
 
     /// Sets changes aside that have no form in the format.
@@ -72,7 +81,10 @@ impl Router {
         let Draft { topic, record } = draft;
         let to = self.transport.partition_of(&topic, &record.key);
         if !self.partitions.contains_key(&to) {
-            let newest = self.transport.newest(&to).await?;
+            let newest = match self.above {
+                Some(place) => Some(place),
+                None => self.transport.newest(&to).await?,
+            };
             let announced = BTreeSet::new();
             self.partitions.insert(to.clone(), PartitionTail { newest, announced });
         }

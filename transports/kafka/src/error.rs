@@ -180,8 +180,25 @@ pub(crate) fn not_a_member(group: &str, reason: &str) -> Error {
 pub(crate) fn fenced(transactional_id: &str, reason: &str) -> Error {
     let context =
         format!("another process has taken over the transactional id {transactional_id}: {reason}");
-    Error::new("CDC-2116", Origin::Transport, Retry::AfterOperator, context)
-        .with_remedy("run each pipeline once, or give the pipelines different `pipeline_id`s")
+    // The process that holds the lease goes on.
+    Error::new("CDC-2116", Origin::Transport, Retry::Backoff, context).with_remedy(
+        "nothing if it is rare; otherwise see that no other program uses this transactional id",
+    )
+}
+
+/// The brokers do not let transactions stay open for so long.
+pub(crate) fn open_for_too_long(open_max: std::time::Duration) -> Error {
+    let milliseconds = open_max.as_millis();
+    let why = format!("needs transactions that may be open for {milliseconds} ms");
+    invalid_config("transactional", &why).with_remedy(format!(
+        "set `transaction.max.timeout.ms` of the brokers to {milliseconds} or more, or leave \
+         `kafka.transactional` out"
+    ))
+}
+
+/// Nobody has begun to append.
+pub(crate) fn not_begun(to: &TopicPartition) -> Error {
+    append_failed(to, "records go in transactions, and no writer has begun")
 }
 
 /// A transaction was rolled back.
