@@ -59,7 +59,7 @@ pub trait Transport: Send + Sync + 'static {
         Ok(Writing::default())
     }
 
-    /// What was appended since the last call belongs together, and with it the writer has got to
+    /// What was appended since the last call, at least one record, belongs together, and with it the writer has got to
     /// `place`. Where records go in transactions, they and the place become visible in one step, now or
     /// together with what follows, and only then do their receipts resolve.
     async fn seal(&self, _place: Position) -> Result<()> {
