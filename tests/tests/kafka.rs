@@ -20,7 +20,7 @@ const CREATE: &str = "
 
 impl Scene {
     /// The same with the topics of a cluster as its log, under names of its own.
-    fn on_kafka(mut self, kafka: &Kafka) -> Self {
+    pub(crate) fn on_kafka(mut self, kafka: &Kafka) -> Self {
         self.pipeline["topic_prefix"] = json!(kafka.name("shop"));
         self.platform["transport_mode"] = json!("kafka");
         self.platform["kafka"] = json!({

@@ -47,6 +47,7 @@ mod provision;
 // Kafka in place of the log on disk.
 mod chaos;
 mod kafka;
+mod transactions;
 // The registry of an embedded pipeline.
 mod registry;
 

@@ -64,7 +64,8 @@ fn by_code(doing: &str, code: Option<Code>, unreachable: bool, reason: &str) -> 
             | Code::TransactionalIdAuthorizationFailed,
         ) => Error::new("CDC-2105", Origin::Transport, Retry::AfterOperator, context).with_remedy(
             "grant the user of `kafka.sasl_username` what is missing with kafka-acls.sh: Create, \
-             Describe, DescribeConfigs, Read and Write on the topics, Read on the groups",
+             Describe, DescribeConfigs, Read and Write on the topics, Read on the groups, and with \
+             `kafka.transactional: true` Describe and Write on the transactional ids",
         ),
         _ if unreachable => Error::new("CDC-2102", Origin::Transport, Retry::Backoff, context)
             .with_remedy(
