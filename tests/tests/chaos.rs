@@ -188,9 +188,7 @@ async fn survives(seconds: u64, transactional: bool, target: &Postgres, kafka: K
     }
     compare_events(&scene, &what).await;
     if transactional {
-        let prefix = scene.pipeline["topic_prefix"].as_str().unwrap();
-        let topics = load::tables().into_iter().map(|table| format!("{prefix}.{table}"));
-        let seen = transactions::committed(&kafka, &topics.collect::<Vec<_>>());
+        let seen = transactions::committed(&kafka, &scene);
         transactions::each_once(&seen, &what);
         assert!(seen.len() > 1000, "{what}: only {} records: no test at all", seen.len());
     }

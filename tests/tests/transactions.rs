@@ -17,12 +17,14 @@ use crate::process::eventually;
 use crate::scene::{Scene, any_server};
 
 /// One record: where it is, and where it comes from.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) topic: String,
     pub(crate) position: String,
     pub(crate) key: Vec<u8>,
     pub(crate) tombstone: bool,
+    /// Partition and offset.
+    at: (i32, i64),
     /// Number of the source's transaction, where its rows have one.
     transaction: Option<i64>,
 }
@@ -40,13 +42,14 @@ impl Seen {
             position: String::from_utf8(position.to_vec()).unwrap(),
             key: message.key().unwrap_or_default().to_vec(),
             tombstone: message.payload().is_none(),
+            at: (message.partition(), message.offset()),
             transaction: value.and_then(|value| value["after"]["tx"].as_i64()),
         }
     }
 }
 
-/// Everything that a consumer with `isolation.level=read_committed` sees of topics now.
-pub(crate) fn committed(kafka: &Kafka, topics: &[String]) -> Vec<Seen> {
+/// Everything that a consumer with `isolation.level=read_committed` sees now of a pipeline's topics.
+pub(crate) fn committed(kafka: &Kafka, scene: &Scene) -> Vec<Seen> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", kafka.bootstrap())
         .set("group.id", kafka.name("reading"))
@@ -57,10 +60,11 @@ pub(crate) fn committed(kafka: &Kafka, topics: &[String]) -> Vec<Seen> {
         .unwrap();
     let mut list = TopicPartitionList::new();
     let wait = Duration::from_secs(30);
-    for topic in topics {
-        let found = consumer.fetch_metadata(Some(topic), wait).unwrap();
-        for partition in found.topics().iter().flat_map(|topic| topic.partitions()) {
-            list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+    let prefix = format!("{}.", scene.pipeline["topic_prefix"].as_str().unwrap());
+    let found = consumer.fetch_metadata(None, wait).unwrap();
+    for topic in found.topics().iter().filter(|topic| topic.name().starts_with(&prefix)) {
+        for partition in topic.partitions() {
+            list.add_partition_offset(topic.name(), partition.id(), Offset::Beginning).unwrap();
         }
     }
     let mut open = list.count();
@@ -68,7 +72,7 @@ pub(crate) fn committed(kafka: &Kafka, topics: &[String]) -> Vec<Seen> {
     let mut seen = Vec::new();
     let deadline = Instant::now() + Duration::from_secs(60);
     while open > 0 {
-        assert!(Instant::now() < deadline, "{topics:?} cannot be read to their ends");
+        assert!(Instant::now() < deadline, "{prefix}* cannot be read to the ends");
         match consumer.poll(Duration::from_millis(200)) {
             Some(Ok(message)) => seen.push(Seen::of(&message)),
             Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
@@ -81,9 +85,11 @@ pub(crate) fn committed(kafka: &Kafka, topics: &[String]) -> Vec<Seen> {
 
 /// No two records are of the same change.
 pub(crate) fn each_once(seen: &[Seen], what: &str) {
-    let mut distinct = BTreeSet::new();
+    let mut distinct = BTreeMap::new();
     for record in seen {
-        assert!(distinct.insert(record), "{what}: {} is there twice", record.position);
+        let Seen { topic, position, key, tombstone, .. } = record;
+        let before = distinct.insert((topic, position, key, tombstone), record.at);
+        assert_eq!(before, None, "{what}: {position} is in {topic} twice, again {:?}", record.at);
     }
 }
 
@@ -137,16 +143,16 @@ async fn a_foreign_consumer_sees_every_change_once_and_whole_transactions_whatev
         format!("CREATE TABLE {table} (id bigserial PRIMARY KEY, tx bigint NOT NULL);")
     });
     scene.source.batch_execute(&create.concat()).await.unwrap();
-    let prefix = scene.pipeline["topic_prefix"].as_str().unwrap().to_owned();
-    let topics = TABLES.map(|table| format!("{prefix}.public.{table}"));
+    // Rows that are copied come one by one, so the tables are copied while they are empty.
+    scene.cdc_within(Duration::from_secs(60), &["run", "--until-current"]).await.exits_with(0);
     let mut random = ChaCha8Rng::seed_from_u64(rand::rng().random());
     let (mut next, mut before) = (0, 0);
     for round in 0..6 {
         let mut running = scene.start();
         let stop = CancellationToken::new();
+        let life = Duration::from_millis(random.random_range(100..2_500));
         let disturbed = async {
             running.follows().await;
-            let life = Duration::from_millis(random.clone().random_range(100..2_500));
             tokio::time::sleep(life).await;
             assert!(running.is_running(), "{}", running.log());
             running.kill9();
@@ -157,19 +163,20 @@ async fn a_foreign_consumer_sees_every_change_once_and_whole_transactions_whatev
         ((), next) = tokio::join!(disturbed, loaded);
         // A commit that was under way shows itself a moment later.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let seen = committed(kafka, &topics);
+        let seen = committed(kafka, &scene);
         let what = format!("round {round}");
         each_once(&seen, &what);
         are_whole(&seen, &what);
         assert!(seen.len() >= before, "{what}: what was committed stays");
         before = seen.len();
+        eprintln!("{what}: {before} changes");
     }
     let mut running = scene.start();
     let rows = "SELECT (SELECT count(*) FROM debits) + (SELECT count(*) FROM credits)";
     let rows: i64 = scene.source.query_one(rows, &[]).await.unwrap().get(0);
     running.follows().await;
     eventually("every change is on its topic", async || {
-        committed(kafka, &topics).len() >= rows as usize
+        committed(kafka, &scene).len() >= rows as usize
     })
     .await;
     eventually("nothing is left for the sink", async || {
@@ -180,7 +187,7 @@ async fn a_foreign_consumer_sees_every_change_once_and_whole_transactions_whatev
     .await;
     running.stop().await.exits_with(0);
     scene.cdc_within(Duration::from_secs(60), &["run", "--until-current"]).await.exits_with(0);
-    let seen = committed(kafka, &topics);
+    let seen = committed(kafka, &scene);
     each_once(&seen, "at the end");
     are_whole(&seen, "at the end");
     assert_eq!(seen.len(), rows as usize);

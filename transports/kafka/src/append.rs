@@ -74,18 +74,21 @@ fn snapshot(lanes: &Lanes) -> Vec<Arc<Lane>> {
 
 impl Appender {
     pub(crate) fn start(factory: &Factory) -> Result<Self> {
-        Self::with(factory, &factory.producer_settings())
+        Self::with(factory, &factory.producer_settings(), watch::Sender::default())
     }
 
-    /// The same, with settings that go beyond a producer's own.
-    pub(crate) fn with(factory: &Factory, settings: &ClientConfig) -> Result<Self> {
+    /// The same, with settings that go beyond a producer's own, and somebody to tell how it stands.
+    pub(crate) fn with(
+        factory: &Factory,
+        settings: &ClientConfig,
+        condition: watch::Sender<Condition>,
+    ) -> Result<Self> {
         let context = factory.context();
         let heard = Arc::clone(&context.heard);
         let producer =
             BaseProducer::from_config_and_context(settings, With { client: context, own: Reports })
                 .map_err(|error| error::client(&error))?;
         let producer = Arc::new(producer);
-        let condition = watch::Sender::new(Condition::Writable);
         let (lanes, closing) = (Arc::<Lanes>::default(), Arc::new(AtomicBool::new(false)));
         let service = Service {
             producer: Arc::clone(&producer),

@@ -12,7 +12,10 @@ use crate::{
     client::{Factory, blocking},
     error, group,
 };
-use cdc_core::{Error, Offset, Place, Position, Result, TopicPartition, transport::AppendReceipt};
+use cdc_core::{
+    Error, Offset, Place, Position, Result, TopicPartition,
+    transport::{AppendReceipt, Condition},
+};
 use rdkafka::{
     consumer::ConsumerGroupMetadata, error::KafkaError, producer::Producer,
     types::RDKafkaErrorCode as Code,
@@ -26,7 +29,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{OwnedMutexGuard, OwnedSemaphorePermit, mpsc, oneshot},
+    sync::{OwnedMutexGuard, OwnedSemaphorePermit, mpsc, oneshot, watch},
     task::JoinSet,
     time::Instant,
 };
@@ -50,6 +53,7 @@ type Ends = Arc<Mutex<BTreeMap<TopicPartition, Offset>>>;
 pub(crate) struct Transactions {
     writer: Arc<tokio::sync::Mutex<Option<Arc<Writer>>>>,
     ends: Ends,
+    condition: watch::Sender<Condition>,
 }
 
 impl Transactions {
@@ -63,9 +67,13 @@ impl Transactions {
     ) -> Result<(CancellationToken, Option<Position>)> {
         // Held until a cancelled call is through too, so that none comes after the next.
         let current = Arc::clone(&self.writer).lock_owned().await;
-        let (factory, id) = (factory.clone(), id.to_owned());
-        let (mut current, begun) =
-            blocking(move || Ok(Begun::begin(current, factory, &id, at))).await?;
+        let new = New {
+            factory: factory.clone(),
+            id: Arc::from(id),
+            at,
+            condition: self.condition.clone(),
+        };
+        let (mut current, begun) = blocking(move || Ok(new.begin(current))).await?;
         let begun = begun?;
         let place = begun.place;
         let writer = Arc::new(Writer::start(begun, Arc::clone(&self.ends)));
@@ -79,53 +87,60 @@ impl Transactions {
         self.writer.lock().await.clone()
     }
 
+    pub(crate) fn condition(&self) -> watch::Receiver<Condition> {
+        self.condition.subscribe()
+    }
+
     /// Where the last commit in a partition ended.
     pub(crate) fn end(&self, of: &TopicPartition) -> Option<Offset> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).get(of).copied()
     }
 }
 
+/// What a producer begins with.
+struct New {
+    factory: Factory,
+    id: Arc<str>,
+    at: TopicPartition,
+    condition: watch::Sender<Condition>,
+}
+
 /// A producer that is the only one with its id.
 struct Begun {
-    id: Arc<str>,
-    factory: Factory,
+    new: New,
     appender: Arc<Appender>,
     group: Arc<ConsumerGroupMetadata>,
-    at: TopicPartition,
     place: Option<Position>,
 }
 
 type Current = OwnedMutexGuard<Option<Arc<Writer>>>;
 
-impl Begun {
+impl New {
     /// Blocks; ends the writer before.
-    fn begin(
-        mut current: Current,
-        factory: Factory,
-        id: &str,
-        at: TopicPartition,
-    ) -> (Current, Result<Self>) {
+    fn begin(self, mut current: Current) -> (Current, Result<Begun>) {
         drop(current.take());
-        (current, Self::init(factory, id, at))
+        (current, self.init())
     }
 
-    fn init(factory: Factory, id: &str, at: TopicPartition) -> Result<Self> {
+    fn init(self) -> Result<Begun> {
+        let Self { factory, id, at, condition } = &self;
         let mut settings = factory.producer_settings();
         settings
-            .set("transactional.id", id)
+            .set("transactional.id", &**id)
             .set("transaction.timeout.ms", OPEN_MAX.as_millis().to_string())
             // A transaction that fails is rolled back as a whole, so a gap cannot stay.
             .set("enable.gapless.guarantee", "false")
             .set("message.timeout.ms", SEND_MAX.as_millis().to_string());
-        let appender = Arc::new(Appender::with(&factory, &settings)?);
-        let begun = appender.producer.init_transactions(wait(&factory));
+        let appender = Arc::new(Appender::with(factory, &settings, condition.clone())?);
+        let begun = appender.producer.init_transactions(wait(factory));
         begun.map_err(|error| refused(id, &error, &appender))?;
-        let group = Arc::new(group::name_of(&factory, id)?);
+        let group = Arc::new(group::name_of(factory, id)?);
         // From here on nobody else moves it.
-        let place = group::committed(&factory, id, std::slice::from_ref(&at))?;
-        let place = place.get(&at).map(|place| place.position);
+        let place = group::committed(factory, id, std::slice::from_ref(at))?;
+        let place = place.get(at).map(|place| place.position);
         let place = place.filter(|place| *place != Position::default());
-        Ok(Self { id: Arc::from(id), factory, appender, group, at, place })
+        tracing::info!(id = &**id, ?place, "a writer begins");
+        Ok(Begun { new: self, appender, group, place })
     }
 }
 
@@ -168,7 +183,7 @@ impl Standing {
 
 impl Writer {
     fn start(begun: Begun, ends: Ends) -> Self {
-        let Begun { id, factory, appender, group, at, .. } = begun;
+        let Begun { new: New { factory, id, at, .. }, appender, group, .. } = begun;
         let standing = Arc::new(Standing {
             id,
             failed: OnceLock::new(),
@@ -267,6 +282,10 @@ impl Work {
                 Order::Append { to, records, room, receipt } => {
                     let sent = self.appender.send_all(&to, &records, room);
                     let sent = sent.map_err(|error| Failure::new(&error.context))?;
+                    if self.waiting.len() == self.waiting.capacity() {
+                        // Nobody waits for what a later append of the same partition tells too.
+                        self.waiting.retain(|waiting| !waiting.receipt.is_closed());
+                    }
                     self.waiting.push(Waiting { to, sent, receipt });
                 }
                 Order::Seal(place) => {

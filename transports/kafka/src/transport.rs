@@ -344,7 +344,10 @@ impl Transport for KafkaTransport {
     }
 
     fn condition(&self) -> watch::Receiver<Condition> {
-        self.appender.condition()
+        match &self.transactions {
+            Some(transactions) => transactions.condition(),
+            None => self.appender.condition(),
+        }
     }
 }
 
