@@ -164,12 +164,13 @@ async fn a_foreign_consumer_sees_every_change_once_and_whole_transactions_whatev
         // A commit that was under way shows itself a moment later.
         tokio::time::sleep(Duration::from_millis(500)).await;
         let seen = committed(kafka, &scene);
-        let what = format!("round {round}");
+        let log = std::fs::read_to_string(scene.directory().join("cdc.log")).unwrap_or_default();
+        let what = format!("{log}\nround {round}");
         each_once(&seen, &what);
         are_whole(&seen, &what);
         assert!(seen.len() >= before, "{what}: what was committed stays");
         before = seen.len();
-        eprintln!("{what}: {before} changes");
+        eprintln!("round {round}: {before} changes");
     }
     let mut running = scene.start();
     let rows = "SELECT (SELECT count(*) FROM debits) + (SELECT count(*) FROM credits)";

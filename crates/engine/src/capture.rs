@@ -338,7 +338,7 @@ impl Forward<'_> {
                     self.save().await?;
                 }
                 batch = batches.recv(), if open && in_flight.len() < IN_FLIGHT_MAX => match batch {
-                    Some(batch) => if let Some(sealed) = self.append(batch).await? {
+                    Some(batch) => for sealed in self.append(batch).await? {
                         in_flight.push_back(Box::pin(sealed.durable()));
                     },
                     // What is not sealed comes again.
@@ -350,36 +350,43 @@ impl Forward<'_> {
     }
 
     /// Appends a batch; answers with what then waits to become durable.
-    async fn append(&mut self, budgeted: BudgetedBatch) -> Result<Option<Accepted>> {
+    async fn append(&mut self, budgeted: BudgetedBatch) -> Result<Vec<Accepted>> {
         let BudgetedBatch { batch, permit } = budgeted;
+        let since = Instant::now();
+        let mut sealed = Vec::new();
         let mut receipts = BTreeMap::new();
         // What came before a transaction that has not ended yet does not wait for it.
         let ended = batch.changes.iter().rposition(|change| change.ends_transaction);
         let ended = ended.filter(|_| self.in_transactions).map_or(0, |last| last + 1);
         let (ended, rest) = batch.changes.split_at(ended);
         self.append_changes(ended, &mut receipts).await?;
-        // Without records a place could go back: what comes again after a restart has none.
         if let Some(last) = ended.last()
-            && !(rest.is_empty() || receipts.is_empty())
+            && !rest.is_empty()
         {
-            self.shared.spec.transport.seal(last.position).await?;
+            // Without records a place could go back: what comes again after a restart has none.
+            let before = self.unsealed.as_ref().map(|before| &before.receipts);
+            if !(receipts.is_empty() && before.is_none_or(BTreeMap::is_empty)) {
+                self.shared.spec.transport.seal(last.position).await?;
+            }
+            sealed.extend(self.unsealed.take());
         }
         self.append_changes(rest, &mut receipts).await?;
         let changes = batch.changes.len() as u64;
         let newest = batch.changes.last().map(|change| change.position);
         let (end, resume, complete) = (batch.end, batch.resume, batch.complete);
-        let (since, whole) = (Instant::now(), rest.is_empty());
+        let whole = rest.is_empty();
         let accepted =
             Accepted { since, end, newest, whole, resume, changes, complete, receipts, permit };
         let accepted = accepted.after(self.unsealed.take());
         if self.in_transactions && accepted.waits_for_the_rest() {
             self.unsealed = Some(accepted);
-            return Ok(None);
+            return Ok(sealed);
         }
         if !accepted.receipts.is_empty() {
             self.shared.spec.transport.seal(accepted.end).await?;
         }
-        Ok(Some(accepted))
+        sealed.push(accepted);
+        Ok(sealed)
     }
 
     async fn append_changes(&mut self, changes: &[Change], receipts: &mut Receipts) -> Result<()> {

@@ -67,6 +67,11 @@ impl Router {
                     _ => return Err(error),
                 }
             }
+            if self.above.is_some_and(|place| change.position <= place) {
+                // Encoded all the same: what follows may depend on it.
+                self.drafts.clear();
+                continue;
+            }
             let mut drafts = std::mem::take(&mut self.drafts);
             for draft in drafts.drain(..) {
                 self.place(change, draft, &mut routed).await?;
@@ -179,6 +184,36 @@ mod tests {
         transport.append(partition, records[..1].to_vec()).await.unwrap();
         let again = router().route(&[change(1)]).await.unwrap();
         assert_eq!(again[partition].len(), 2, "the change is still to be appended");
+    }
+
+    /// Gives records positions of their own, as formats with several records of a change do.
+    struct Spreading(Box<dyn Encoder>);
+
+    #[async_trait::async_trait]
+    impl Encoder for Spreading {
+        async fn learn(&mut self, schemas: &[&Arc<TableSchema>]) -> Result<()> {
+            self.0.learn(schemas).await
+        }
+
+        fn encode(&mut self, change: &Change, out: &mut Vec<Draft>) -> Result<()> {
+            self.0.encode(change, out)?;
+            for draft in out {
+                draft.record.position.ordinal *= 8;
+            }
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_at_or_below_the_place_is_left_out_whatever_positions_records_have() {
+        let transport = Arc::new(MemoryTransport::open(&MemoryLog::new(1, 1)));
+        let format = RowFormat::new(MemoryStores::new(), "p", transport.ordering());
+        let encoder = Box::new(Spreading(format.encoder()));
+        let mut router = Router::new(transport, encoder).above(Some(Position::new(1, 3)));
+        let routed = router.route(&[change(2), change(3), change(4), change(5)]).await.unwrap();
+        let positions: Vec<u64> =
+            routed.values().flatten().map(|record| record.position.ordinal).collect();
+        assert_eq!(positions, [32, 40]);
     }
 
     /// Refuses the changes of one ordinal.
