@@ -138,6 +138,8 @@ async fn a_foreign_consumer_sees_every_change_once_and_whole_transactions_whatev
     let mut scene = Scene::on(server).await.with_file().on_kafka(kafka);
     scene.platform["kafka"]["transactional"] = json!(true);
     scene.platform["kafka"]["topic_num_partitions"] = json!(2);
+    // Until the partitions of a sink that was killed are given to the next.
+    scene.platform["kafka"]["session_timeout_ms"] = json!(6000);
     scene.platform["format"] = json!({ "key": "json", "value": "json" });
     let create = TABLES.map(|table| {
         format!("CREATE TABLE {table} (id bigserial PRIMARY KEY, tx bigint NOT NULL);")
