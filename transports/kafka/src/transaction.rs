@@ -6,11 +6,11 @@
 //! seal   ─▶ order ─▶ └ place ─▶ commit  ─▶ receipts  ┘ meanwhile shares the next
 //! ```
 
-use crate::record::Outgoing;
 use crate::{
     append::{Appender, Inner},
     client::{Factory, blocking},
     error, group,
+    record::Outgoing,
 };
 use cdc_core::{
     Error, Offset, Place, Position, Result, TopicPartition,

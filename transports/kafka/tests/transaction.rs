@@ -221,7 +221,7 @@ async fn what_a_dead_writer_left_open_hides_nothing_for_long() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_at_the_end_is_behind_the_marker_and_nothing_is_behind_it() {
     let Some(kafka) = kafka() else { return };
-    let (prefix, log, [zero, one, two]) = prepared(kafka).await;
+    let (_, log, [zero, one, two]) = prepared(kafka).await;
     commit(&log, &zero, records(0..5)).await.unwrap();
     assert_eq!(log.end(&zero).await.unwrap(), Offset(5));
     let mut reader = log.records(&zero, Offset(0)).await.unwrap();
@@ -249,7 +249,6 @@ async fn a_reader_at_the_end_is_behind_the_marker_and_nothing_is_behind_it() {
             assert_eq!(lag.records, 0, "{lag:?}");
         }
     }
-    drop(prefix);
 }
 
 #[tokio::test(flavor = "multi_thread")]
