@@ -213,15 +213,8 @@ async fn replica_and_events_equal_the_source_after_everything_died() {
     let Some(target) = any_server() else { return };
     let options = KafkaOptions { brokers: BROKERS, ..KafkaOptions::default() };
     let Some(kafka) = Kafka::start_or_skip("chaos on Kafka", &options).unwrap() else { return };
-    survives(number("CDC_CHAOS_SECONDS").unwrap_or(SECONDS), false, target, kafka).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_transactions_nothing_comes_twice_into_a_topic_although_everything_died() {
-    let Some(target) = any_server() else { return };
-    let options = KafkaOptions { brokers: BROKERS, ..KafkaOptions::default() };
-    let Some(kafka) = Kafka::start_or_skip("chaos on Kafka", &options).unwrap() else { return };
-    survives(number("CDC_CHAOS_SECONDS").unwrap_or(SECONDS), true, target, kafka).await;
+    let transactional = number("CDC_CHAOS_TRANSACTIONAL").is_some();
+    survives(number("CDC_CHAOS_SECONDS").unwrap_or(SECONDS), transactional, target, kafka).await;
 }
 
 /// Frozen for a minute, a broker is neither dead nor alive.
