@@ -14,6 +14,7 @@ use crate::compare;
 use crate::load::{self, Load};
 use crate::process::Running;
 use crate::scene::{Scene, any_server};
+use crate::transactions;
 
 const PROCESSES: usize = 3;
 const BROKERS: u16 = 3;
@@ -160,12 +161,14 @@ async fn scene(source: &Postgres, target: &Postgres, kafka: &Kafka) -> Scene {
     scene
 }
 
-async fn survives(seconds: u64, seed: u64, target: &Postgres, kafka: Kafka) {
+async fn survives(seconds: u64, transactional: bool, target: &Postgres, kafka: Kafka) {
+    let seed = number("CDC_CHAOS_SEED").unwrap_or_else(|| rand::rng().random());
     let kafka = Arc::new(kafka);
     let major = Postgres::available()[0];
     let options = cdc_testkit::services::Options { major, ..Default::default() };
     let source = Arc::new(Postgres::start(options).unwrap());
-    let scene = scene(&source, target, &kafka).await;
+    let mut scene = scene(&source, target, &kafka).await;
+    scene.platform["kafka"]["transactional"] = json!(transactional);
     let mut crew = Crew::new(&scene);
     crew.start_all();
     let load = Load::start(&source, &scene.source_database, seed);
@@ -184,6 +187,11 @@ async fn survives(seconds: u64, seed: u64, target: &Postgres, kafka: Kafka) {
         crew.stop(index).await;
     }
     compare_events(&scene, &what).await;
+    if transactional {
+        let seen = transactions::committed(&kafka, &scene);
+        transactions::each_once(&seen, &what);
+        assert!(seen.len() > 1000, "{what}: only {} records: no test at all", seen.len());
+    }
     eprintln!(
         "chaos: {disturbances} disturbances, {transactions} transactions, CDC_CHAOS_SEED={seed}"
     );
@@ -205,9 +213,8 @@ async fn replica_and_events_equal_the_source_after_everything_died() {
     let Some(target) = any_server() else { return };
     let options = KafkaOptions { brokers: BROKERS, ..KafkaOptions::default() };
     let Some(kafka) = Kafka::start_or_skip("chaos on Kafka", &options).unwrap() else { return };
-    let seed = number("CDC_CHAOS_SEED").unwrap_or_else(|| rand::rng().random());
-    let seconds = number("CDC_CHAOS_SECONDS").unwrap_or(SECONDS);
-    survives(seconds, seed, target, kafka).await;
+    let transactional = number("CDC_CHAOS_TRANSACTIONAL").is_some();
+    survives(number("CDC_CHAOS_SECONDS").unwrap_or(SECONDS), transactional, target, kafka).await;
 }
 
 /// Frozen for a minute, a broker is neither dead nor alive.

@@ -51,6 +51,7 @@ mod kafka;
 mod offsets;
 // Sinks that are too far behind.
 mod pressure;
+mod transactions;
 // The registry of an embedded pipeline.
 mod registry;
 

@@ -102,7 +102,11 @@ impl Backbone {
 /// Connects to the cluster.
 pub(crate) async fn open_kafka(settings: &Settings, kafka: &Kafka) -> Outcome<Arc<KafkaTransport>> {
     let scope = scope_of(settings);
-    let cluster = KafkaTransport::open(kafka.cluster.clone(), scope).await?;
+    let cluster = kafka.cluster.clone();
+    let cluster = match kafka.beside.transactional {
+        true => KafkaTransport::open_transactional(cluster, scope).await?,
+        false => KafkaTransport::open(cluster, scope).await?,
+    };
     Ok(Arc::new(match offset_table(settings, kafka) {
         Some(table) => cluster.keeping(Arc::new(table)),
         None => cluster,

@@ -216,10 +216,6 @@ fn messages_of_platform_files() {
             "CDC-0104 `kafka.auth_mechanism` must be one of none, sasl_plain, sasl_scram_256, sasl_scram_512, sasl_iam, sasl_oauthbearer, but it is `sasl_magic`",
         ),
         (
-            "kafka: {transactional: true}",
-            "CDC-0108 `kafka.transactional: true` is not in this version",
-        ),
-        (
             "kafka: {schema_registry_password: s3cret}",
             "CDC-0104 `kafka.schema_registry_password` needs `schema_registry_username` beside it",
         ),

@@ -49,8 +49,22 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Takes records in the given order, waiting for room. `Ok` means accepted, not durable: the
     /// receipt tells that. After one failed receipt every later append to the partition fails until
-    /// the transport is opened anew, so that a failure never leaves a gap.
+    /// the transport is opened anew, so that a failure never leaves a gap. Where records go in
+    /// transactions, a writer that [begins](Self::begin) anew may append again.
     async fn append(&self, to: &TopicPartition, records: Vec<Record>) -> Result<AppendReceipt>;
+
+    /// Begins to append under a name, as its only writer: one that began before is shut out where the
+    /// log can tell, and what it left half done is settled. Says where the writer goes on.
+    async fn begin(&self, _writer: &str) -> Result<Writing> {
+        Ok(Writing::default())
+    }
+
+    /// What was appended since the last call, at least one record, belongs together, and with it the writer has got to
+    /// `place`. Where records go in transactions, they and the place become visible in one step, now or
+    /// together with what follows, and only then do their receipts resolve.
+    async fn seal(&self, _place: Position) -> Result<()> {
+        Ok(())
+    }
 
     /// Newest durable position of a partition, so that capture need not append it again; `None` when
     /// it is empty or this transport cannot tell.
@@ -102,6 +116,18 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Whether appends go through now.
     fn condition(&self) -> watch::Receiver<Condition>;
+}
+
+/// What a writer finds when it [begins](Transport::begin).
+#[derive(Debug, Default)]
+pub struct Writing {
+    /// Do records become visible in transactions, each with the writer's place?
+    pub in_transactions: bool,
+    /// How far the writers of this name have got: what they appended up to here is there, and nothing
+    /// above it. `None` before the first transaction, or where the log keeps no places.
+    pub place: Option<Position>,
+    /// Cancelled when another writer has begun.
+    pub deposed: CancellationToken,
 }
 
 /// The right to be the only holder of a name. Dropping it gives it back.

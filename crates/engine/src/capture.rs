@@ -12,14 +12,15 @@ use crate::{
 };
 use bytes::Bytes;
 use cdc_core::{
-    Complete, Error, Offset, Origin, Position, Result, Retry, SourceContext, TopicPartition,
+    Change, Complete, Error, Offset, Origin, Position, Result, Retry, SourceContext,
+    TopicPartition,
     channel::{BatchReceiver, BudgetedBatch, batch_channel},
     status::{ConnectorState, Problem, SourceStatus},
     store::CaptureProgress,
-    transport::{AppendReceipt, Lease},
+    transport::{AppendReceipt, Lease, Writing},
 };
 use futures::{StreamExt, stream::FuturesOrdered};
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     time::Instant,
@@ -33,6 +34,13 @@ const IN_FLIGHT_MAX: usize = 64;
 /// Progress is stored at most this often while changes flow.
 const SAVE_INTERVAL: Duration = Duration::from_millis(250);
 
+/// A transaction of the log waits at most this long for the end of the source's transaction …
+const WHOLE_AGE_MAX: Duration = Duration::from_secs(60);
+/// … and this long while tables are copied for the first time, each in one long transaction.
+const COPY_AGE_MAX: Duration = Duration::from_secs(5);
+
+/// Capture's name among the writers of the log. No sink can be called so.
+const WRITER: &str = "capture/place";
 /// The name of which the process that captures is the only holder. No sink can be called so.
 const LEASE: &str = "capture/lease";
 
@@ -102,6 +110,13 @@ fn report(shared: &Shared, failure: &Error, restart: &Restart) {
     });
 }
 
+/// A source and where it goes on.
+struct Opened {
+    source: Box<dyn cdc_core::Source>,
+    progress: Option<CaptureProgress>,
+    writing: Writing,
+}
+
 /// One life of a source.
 struct Session<'a> {
     shared: &'a Shared,
@@ -126,15 +141,16 @@ impl Session<'_> {
             () = lost.cancelled() => return Ok(End::Deposed),
             opened = self.open() => opened?,
         };
-        let (source, progress) = opened;
+        let deposed = opened.writing.deposed.clone();
         let ended = tokio::select! { biased;
             // Dropping the source is a crash that it can stand.
             () = lost.cancelled() => return Ok(End::Deposed),
-            ended = self.capture(source, progress, stop) => ended,
+            () = deposed.cancelled() => return Ok(End::Deposed),
+            ended = self.capture(opened, stop) => ended,
         };
         match ended {
             // Whatever failed may be that another process has begun, and that one goes on.
-            Err(failure) if lost.is_cancelled() || self.fenced => {
+            Err(failure) if lost.is_cancelled() || deposed.is_cancelled() || self.fenced => {
                 tracing::debug!(error = %failure.chain(), "the source failed without its lease");
                 Ok(End::Deposed)
             }
@@ -162,24 +178,26 @@ impl Session<'_> {
         Ok(lease)
     }
 
-    async fn open(&mut self) -> Result<(Box<dyn cdc_core::Source>, Option<CaptureProgress>)> {
+    async fn open(&mut self) -> Result<Opened> {
         let spec = &self.shared.spec;
+        // Before progress is looked at, which whoever wrote before could move until then.
+        let mut writing = spec.transport.begin(WRITER).await?;
         let stored = spec.checkpoints.load_capture().await?;
+        if stored.is_none() {
+            // It may be a pipeline's of the same name that is gone.
+            writing.place = None;
+        }
         self.follows = self.shared.is_shared() && stored.is_some();
         let progress =
             stored.map(|stored| resume::of_log(spec.transport.log(), stored)).transpose()?;
         for line in spec.source.provision().await? {
             tracing::info!(action = line, "source provisioned");
         }
-        Ok((spec.source.open().await?, progress))
+        Ok(Opened { source: spec.source.open().await?, progress, writing })
     }
 
-    async fn capture(
-        &mut self,
-        source: Box<dyn cdc_core::Source>,
-        progress: Option<CaptureProgress>,
-        stop: &CancellationToken,
-    ) -> Result<()> {
+    async fn capture(&mut self, opened: Opened, stop: &CancellationToken) -> Result<()> {
+        let Opened { source, progress, writing } = opened;
         let spec = &self.shared.spec;
         let bytes_max = u32::try_from(spec.memory_budget_bytes / 8).unwrap_or(u32::MAX);
         let (out, batches) = batch_channel(BATCH_COUNT_MAX, bytes_max);
@@ -198,10 +216,13 @@ impl Session<'_> {
         let draining = stop.child_token();
         let follow = follow_status(self.shared, status_seen);
         let router = Router::new(Arc::clone(&spec.transport), spec.format.encoder())
+            .above(writing.place)
             .setting_aside(Unsayable::new(spec));
         let mut forward = Forward {
             shared: self.shared,
             router,
+            in_transactions: writing.in_transactions,
+            unsealed: None,
             durable,
             unsaved: None,
             saved_at: None,
@@ -240,16 +261,23 @@ async fn follow_status(shared: &Shared, mut seen: watch::Receiver<SourceStatus>)
     std::future::pending::<()>().await;
 }
 
-/// A batch that the log has accepted.
+/// Of the last append to each partition: those before it resolve first.
+type Receipts = BTreeMap<TopicPartition, AppendReceipt>;
+
+/// What the log has accepted since the last seal.
 struct Accepted {
+    since: Instant,
     end: Position,
     /// Of the last change.
     newest: Option<Position>,
+    /// Does the last change end its transaction in the source?
+    whole: bool,
     resume: Bytes,
     changes: u64,
     complete: Complete,
-    receipts: Vec<(TopicPartition, AppendReceipt)>,
-    _permit: OwnedSemaphorePermit,
+    receipts: Receipts,
+    /// Of the last batch; the log has made room for those before it.
+    permit: OwnedSemaphorePermit,
 }
 
 /// The batch is durable.
@@ -262,11 +290,26 @@ struct Durable {
 }
 
 impl Accepted {
+    /// The same with what was accepted before it.
+    fn after(mut self, before: Option<Self>) -> Self {
+        let Some(Self { since, newest, changes, mut receipts, .. }) = before else { return self };
+        receipts.append(&mut self.receipts);
+        let newest = self.newest.or(newest);
+        Self { since, newest, changes: changes + self.changes, receipts, ..self }
+    }
+
+    /// Is it worth waiting for the rest of the source's transaction?
+    fn waits_for_the_rest(&self) -> bool {
+        let age_max = if self.complete == Complete::No { COPY_AGE_MAX } else { WHOLE_AGE_MAX };
+        !self.whole && self.since.elapsed() < age_max
+    }
+
     async fn durable(self) -> Result<Durable> {
         let mut ends = Vec::with_capacity(self.receipts.len());
         for (partition, receipt) in self.receipts {
             ends.push((partition, receipt.0.await.map_err(|_| error::receipt_lost())??));
         }
+        drop(self.permit);
         let progress = CaptureProgress { position: self.end, resume: self.resume };
         let Self { newest, changes, complete, .. } = self;
         Ok(Durable { progress, newest, changes, complete, ends })
@@ -279,6 +322,9 @@ type InFlight = FuturesOrdered<Pin<Box<dyn Future<Output = Result<Durable>> + Se
 struct Forward<'a> {
     shared: &'a Shared,
     router: Router,
+    in_transactions: bool,
+    /// What belongs to a transaction of the log that waits for more.
+    unsealed: Option<Accepted>,
     durable: watch::Sender<Option<Position>>,
     unsaved: Option<CaptureProgress>,
     saved_at: Option<Instant>,
@@ -302,8 +348,11 @@ impl Forward<'_> {
                     self.save().await?;
                 }
                 () = self.hold.changed() => {}
-                batch = batches.recv(), if open && !self.hold.is_on() && in_flight.len() < IN_FLIGHT_MAX => match batch {
-                    Some(batch) => in_flight.push_back(Box::pin(self.append(batch).await?.durable())),
+                batch = batches.recv(), if open && !self.holds() && in_flight.len() < IN_FLIGHT_MAX => match batch {
+                    Some(batch) => for sealed in self.append(batch).await? {
+                        in_flight.push_back(Box::pin(sealed.durable()));
+                    },
+                    // What is not sealed comes again.
                     None => open = false,
                 },
             }
@@ -311,18 +360,57 @@ impl Forward<'_> {
         self.save().await
     }
 
-    async fn append(&mut self, budgeted: BudgetedBatch) -> Result<Accepted> {
+    /// Does capture wait for sinks? Never with a transaction of the log open, which would run out of time.
+    fn holds(&self) -> bool {
+        self.hold.is_on() && self.unsealed.is_none()
+    }
+
+    /// Appends a batch; answers with what then waits to become durable.
+    async fn append(&mut self, budgeted: BudgetedBatch) -> Result<Vec<Accepted>> {
         let BudgetedBatch { batch, permit } = budgeted;
-        let mut receipts = Vec::new();
-        let routed = self.router.route(&batch.changes).await?;
-        for (partition, records) in routed {
-            let receipt = self.shared.spec.transport.append(&partition, records).await?;
-            receipts.push((partition, receipt));
+        let since = Instant::now();
+        let mut sealed = Vec::new();
+        let mut receipts = BTreeMap::new();
+        // What came before a transaction that has not ended yet does not wait for it.
+        let ended = batch.changes.iter().rposition(|change| change.ends_transaction);
+        let ended = ended.filter(|_| self.in_transactions).map_or(0, |last| last + 1);
+        let (ended, rest) = batch.changes.split_at(ended);
+        self.append_changes(ended, &mut receipts).await?;
+        if let Some(last) = ended.last()
+            && !rest.is_empty()
+        {
+            // Without records a place could go back: what comes again after a restart has none.
+            let before = self.unsealed.as_ref().map(|before| &before.receipts);
+            if !(receipts.is_empty() && before.is_none_or(BTreeMap::is_empty)) {
+                self.shared.spec.transport.seal(last.position).await?;
+            }
+            sealed.extend(self.unsealed.take());
         }
+        self.append_changes(rest, &mut receipts).await?;
         let changes = batch.changes.len() as u64;
         let newest = batch.changes.last().map(|change| change.position);
         let (end, resume, complete) = (batch.end, batch.resume, batch.complete);
-        Ok(Accepted { end, newest, resume, changes, complete, receipts, _permit: permit })
+        let whole = rest.is_empty();
+        let accepted =
+            Accepted { since, end, newest, whole, resume, changes, complete, receipts, permit };
+        let accepted = accepted.after(self.unsealed.take());
+        if self.in_transactions && accepted.waits_for_the_rest() {
+            self.unsealed = Some(accepted);
+            return Ok(sealed);
+        }
+        if !accepted.receipts.is_empty() {
+            self.shared.spec.transport.seal(accepted.end).await?;
+        }
+        sealed.push(accepted);
+        Ok(sealed)
+    }
+
+    async fn append_changes(&mut self, changes: &[Change], receipts: &mut Receipts) -> Result<()> {
+        for (partition, records) in self.router.route(changes).await? {
+            let receipt = self.shared.spec.transport.append(&partition, records).await?;
+            receipts.insert(partition, receipt);
+        }
+        Ok(())
     }
 
     async fn note(&mut self, durable: Durable) -> Result<()> {

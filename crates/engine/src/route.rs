@@ -18,6 +18,8 @@ pub(crate) struct Router {
     known: BTreeMap<usize, Arc<TableSchema>>,
     partitions: BTreeMap<TopicPartition, PartitionTail>,
     drafts: Vec<Draft>,
+    /// How far the log has everything, where it tells.
+    above: Option<Position>,
     /// Where changes go that have no form in the format; without it they are errors.
     unsayable: Option<Unsayable>,
 }
@@ -36,7 +38,14 @@ type Routed = BTreeMap<TopicPartition, Vec<Record>>;
 impl Router {
     pub(crate) fn new(transport: Arc<dyn Transport>, encoder: Box<dyn Encoder>) -> Self {
         let (known, partitions) = (BTreeMap::new(), BTreeMap::new());
-        Self { transport, encoder, known, partitions, drafts: Vec::new(), unsayable: None }
+        let drafts = Vec::new();
+        Self { transport, encoder, known, partitions, drafts, above: None, unsayable: None }
+    }
+
+    /// Leaves out what is at or below a place, in all partitions; without one, each of them is asked what
+    /// it has.
+    pub(crate) fn above(self, place: Option<Position>) -> Self {
+        Self { above: place, ..self }
     }
 
     /// Sets changes aside that have no form in the format.
@@ -58,6 +67,11 @@ impl Router {
                     _ => return Err(error),
                 }
             }
+            if self.above.is_some_and(|place| change.position <= place) {
+                // Encoded all the same: what follows may depend on it.
+                self.drafts.clear();
+                continue;
+            }
             let mut drafts = std::mem::take(&mut self.drafts);
             for draft in drafts.drain(..) {
                 self.place(change, draft, &mut routed).await?;
@@ -72,7 +86,10 @@ impl Router {
         let Draft { topic, record } = draft;
         let to = self.transport.partition_of(&topic, &record.key);
         if !self.partitions.contains_key(&to) {
-            let newest = self.transport.newest(&to).await?;
+            let newest = match self.above {
+                Some(place) => Some(place),
+                None => self.transport.newest(&to).await?,
+            };
             let announced = BTreeSet::new();
             self.partitions.insert(to.clone(), PartitionTail { newest, announced });
         }
@@ -167,6 +184,36 @@ mod tests {
         transport.append(partition, records[..1].to_vec()).await.unwrap();
         let again = router().route(&[change(1)]).await.unwrap();
         assert_eq!(again[partition].len(), 2, "the change is still to be appended");
+    }
+
+    /// Gives records positions of their own, as formats with several records of a change do.
+    struct Spreading(Box<dyn Encoder>);
+
+    #[async_trait::async_trait]
+    impl Encoder for Spreading {
+        async fn learn(&mut self, schemas: &[&Arc<TableSchema>]) -> Result<()> {
+            self.0.learn(schemas).await
+        }
+
+        fn encode(&mut self, change: &Change, out: &mut Vec<Draft>) -> Result<()> {
+            self.0.encode(change, out)?;
+            for draft in out {
+                draft.record.position.ordinal *= 8;
+            }
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_at_or_below_the_place_is_left_out_whatever_positions_records_have() {
+        let transport = Arc::new(MemoryTransport::open(&MemoryLog::new(1, 1)));
+        let format = RowFormat::new(MemoryStores::new(), "p", transport.ordering());
+        let encoder = Box::new(Spreading(format.encoder()));
+        let mut router = Router::new(transport, encoder).above(Some(Position::new(1, 3)));
+        let routed = router.route(&[change(2), change(3), change(4), change(5)]).await.unwrap();
+        let positions: Vec<u64> =
+            routed.values().flatten().map(|record| record.position.ordinal).collect();
+        assert_eq!(positions, [32, 40]);
     }
 
     /// Refuses the changes of one ordinal.

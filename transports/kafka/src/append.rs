@@ -11,7 +11,7 @@ use cdc_core::{
     transport::{AppendReceipt, Condition},
 };
 use rdkafka::{
-    Message,
+    ClientConfig, Message,
     client::Client,
     config::FromClientConfigAndContext,
     error::KafkaError,
@@ -27,7 +27,7 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 /// How often the thread looks up from its reports.
 const TICK: Duration = Duration::from_millis(50);
@@ -73,25 +73,22 @@ fn snapshot(lanes: &Lanes) -> Vec<Arc<Lane>> {
 }
 
 impl Appender {
-    pub(crate) fn start(factory: &Factory, transactional_id: Option<&str>) -> Result<Self> {
+    pub(crate) fn start(factory: &Factory) -> Result<Self> {
+        Self::with(factory, &factory.producer_settings(), watch::Sender::default())
+    }
+
+    /// The same, with settings that go beyond a producer's own, and somebody to tell how it stands.
+    pub(crate) fn with(
+        factory: &Factory,
+        settings: &ClientConfig,
+        condition: watch::Sender<Condition>,
+    ) -> Result<Self> {
         let context = factory.context();
         let heard = Arc::clone(&context.heard);
-        let mut settings = factory.producer_settings();
-        if let Some(id) = transactional_id {
-            // A transaction that fails is rolled back as a whole, so a gap cannot stay. Its records
-            // may not wait for longer than it lives.
-            settings
-                .set("transactional.id", id)
-                .set("enable.gapless.guarantee", "false")
-                .set("message.timeout.ms", "60000");
-        }
-        let producer = BaseProducer::from_config_and_context(
-            &settings,
-            With { client: context, own: Reports },
-        )
-        .map_err(|error| error::client(&error))?;
+        let producer =
+            BaseProducer::from_config_and_context(settings, With { client: context, own: Reports })
+                .map_err(|error| error::client(&error))?;
         let producer = Arc::new(producer);
-        let condition = watch::Sender::new(Condition::Writable);
         let (lanes, closing) = (Arc::<Lanes>::default(), Arc::new(AtomicBool::new(false)));
         let service = Service {
             producer: Arc::clone(&producer),
@@ -137,8 +134,18 @@ impl Appender {
         to: &TopicPartition,
         records: Vec<Outgoing>,
     ) -> Result<AppendReceipt> {
+        let room = self.room(to, &records).await?;
+        self.send_all(to, &records, room)
+    }
+
+    /// Waits until there is room for records that are not acknowledged.
+    pub(crate) async fn room(
+        &self,
+        to: &TopicPartition,
+        records: &[Outgoing],
+    ) -> Result<OwnedSemaphorePermit> {
         let mut total = 0;
-        for record in &records {
+        for record in records {
             let bytes = record.bytes();
             if bytes > self.record_bytes_max as usize {
                 return Err(error::record_too_large(to, bytes, self.record_bytes_max));
@@ -147,7 +154,16 @@ impl Appender {
         }
         let wanted = u32::try_from(total).unwrap_or(u32::MAX).min(self.room_bytes);
         let room = Arc::clone(&self.room).acquire_many_owned(wanted).await;
-        let room = room.map_err(|_| error::append_failed(to, "the transport is closed"))?;
+        room.map_err(|_| error::append_failed(to, "the transport is closed"))
+    }
+
+    /// Sends records for which there is room.
+    pub(crate) fn send_all(
+        &self,
+        to: &TopicPartition,
+        records: &[Outgoing],
+        room: OwnedSemaphorePermit,
+    ) -> Result<AppendReceipt> {
         let lane = self.lane(to);
         let (sender, receipt) = oneshot::channel();
         let mut state = lane.state();
@@ -156,7 +172,7 @@ impl Appender {
         }
         state.push(records.len(), room, sender);
         let mut failure = None;
-        for record in &records {
+        for record in records {
             if let Err(error) = self.send(to, &lane, record) {
                 failure = Some(error);
                 break;
@@ -195,12 +211,11 @@ impl Appender {
         Arc::clone(lane)
     }
 
-    /// Fails every batch that waits, and lets the lanes begin anew: for a transaction rolled back.
-    pub(crate) fn forget(&self, why: &str) {
+    /// Fails every batch that waits, and all that come.
+    pub(crate) fn fail(&self, why: &str) {
         for lane in snapshot(&self.lanes) {
             lane.fail(why);
         }
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
@@ -212,9 +227,7 @@ impl Drop for Appender {
         if ended.is_some_and(|ended| ended.is_err()) {
             tracing::error!("the thread of the kafka producer panicked");
         }
-        for lane in snapshot(&self.lanes) {
-            lane.fail("the transport is closed");
-        }
+        self.fail("the transport is closed");
     }
 }
 

@@ -36,7 +36,7 @@ async fn look(config: &Config, scope: &Scope, expected: &[String]) -> Result<Vec
     let mut findings: Vec<Finding> = (config.notices().into_iter())
         .map(|notice| Finding::warning(notice, "remove the key from the platform file"))
         .collect();
-    let appender = Arc::new(Appender::start(&factory, None)?);
+    let appender = Arc::new(Appender::start(&factory)?);
     let (brokers, topics) = cluster(&factory, &appender).await?;
     findings.push(Finding::ok(format!(
         "Kafka answers at {} (brokers: {brokers})",

@@ -64,7 +64,8 @@ fn by_code(doing: &str, code: Option<Code>, unreachable: bool, reason: &str) -> 
             | Code::TransactionalIdAuthorizationFailed,
         ) => Error::new("CDC-2105", Origin::Transport, Retry::AfterOperator, context).with_remedy(
             "grant the user of `kafka.sasl_username` what is missing with kafka-acls.sh: Create, \
-             Describe, DescribeConfigs, Read and Write on the topics, Read on the groups",
+             Describe, DescribeConfigs, Read and Write on the topics, Read on the groups, and with \
+             `kafka.transactional: true` Describe and Write on the transactional ids",
         ),
         _ if unreachable => Error::new("CDC-2102", Origin::Transport, Retry::Backoff, context)
             .with_remedy(
@@ -191,8 +192,25 @@ pub(crate) fn group_in_use(group: &str, members: usize) -> Error {
 pub(crate) fn fenced(transactional_id: &str, reason: &str) -> Error {
     let context =
         format!("another process has taken over the transactional id {transactional_id}: {reason}");
-    Error::new("CDC-2116", Origin::Transport, Retry::AfterOperator, context)
-        .with_remedy("run each pipeline once, or give the pipelines different `pipeline_id`s")
+    // The process that holds the lease goes on.
+    Error::new("CDC-2116", Origin::Transport, Retry::Backoff, context).with_remedy(
+        "nothing if it is rare; otherwise see that no other program uses this transactional id",
+    )
+}
+
+/// The brokers do not let transactions stay open for so long.
+pub(crate) fn open_for_too_long(open_max: std::time::Duration) -> Error {
+    let milliseconds = open_max.as_millis();
+    let why = format!("needs transactions that may be open for {milliseconds} ms");
+    invalid_config("transactional", &why).with_remedy(format!(
+        "set `transaction.max.timeout.ms` of the brokers to {milliseconds} or more, or leave \
+         `kafka.transactional` out"
+    ))
+}
+
+/// Nobody has begun to append.
+pub(crate) fn not_begun(to: &TopicPartition) -> Error {
+    append_failed(to, "records go in transactions, and no writer has begun")
 }
 
 /// A transaction was rolled back.

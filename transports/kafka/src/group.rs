@@ -11,7 +11,7 @@ use cdc_core::{Offset, Place, Position, Result, TopicPartition};
 use rdkafka::{
     TopicPartitionList,
     config::FromClientConfigAndContext,
-    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext},
+    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata},
     error::{KafkaError, KafkaResult},
     types::RDKafkaErrorCode as Code,
 };
@@ -62,6 +62,12 @@ fn outsider(factory: &Factory, group: &str) -> Result<(BaseConsumer<Context>, Co
     let client = BaseConsumer::from_config_and_context(&settings, context.clone())
         .map_err(|error| error::client(&error))?;
     Ok((client, context))
+}
+
+/// A group as a transaction names it.
+pub(crate) fn name_of(factory: &Factory, group: &str) -> Result<ConsumerGroupMetadata> {
+    let (client, _context) = outsider(factory, group)?;
+    client.group_metadata().ok_or_else(|| error::client(&KafkaError::Canceled))
 }
 
 /// What a group has committed. Blocks.
@@ -127,6 +133,16 @@ pub(crate) fn members(factory: &Factory, appender: &Appender, group: &str) -> Re
     let found = found.map_err(|error| error::request(&doing, &error, &appender.heard))?;
     let of_group = found.groups().iter().find(|found| found.name() == group);
     Ok(of_group.map_or(0, |found| found.members().len()))
+}
+
+/// Takes the place of a partition back that a group has committed, where there is one. Blocks.
+pub(crate) fn forget(factory: &Factory, group: &str, at: &TopicPartition) -> Result<()> {
+    let nowhere = Place { offset: Offset(0), position: Position::default() };
+    let found = committed(factory, group, std::slice::from_ref(at))?;
+    if found.get(at).is_none_or(|place| *place == nowhere) {
+        return Ok(());
+    }
+    commit(factory, group, None, &BTreeMap::from([(at.clone(), nowhere)]))
 }
 
 fn given_away(member: &Member, places: &BTreeMap<TopicPartition, Place>) -> Option<TopicPartition> {

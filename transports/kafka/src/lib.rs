@@ -33,5 +33,4 @@ pub use read::IncomingBatch;
 pub use record::{Incoming, Outgoing};
 pub use state::{DeadLetterTopics, State, StateOptions};
 pub use topics::{Scope, TopicPlan};
-pub use transaction::{Commit, Transactions};
 pub use transport::{KafkaTransport, RecordReader};

@@ -25,8 +25,6 @@ use tokio::time::Instant;
 const STEPS: [i64; 5] = [1, 16, 1 << 10, 1 << 16, i64::MAX];
 /// A new leader learns a moment after its election how far it may let readers read.
 const LEADER_WAIT: Duration = Duration::from_secs(5);
-/// Where transactions are written, their markers end nearly every partition.
-const MARKER_WAIT: Duration = Duration::from_millis(500);
 /// One look into the consumer's queue.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -52,23 +50,17 @@ pub(crate) struct Prober {
     consumer: Mutex<BaseConsumer<Context>>,
     context: Context,
     timeout: Duration,
-    /// Are records written in transactions?
-    transactions: bool,
 }
 
 impl Prober {
-    pub(crate) fn new(
-        factory: &Factory,
-        appender: Arc<Appender>,
-        transactions: bool,
-    ) -> Result<Self> {
+    pub(crate) fn new(factory: &Factory, appender: Arc<Appender>) -> Result<Self> {
         let context = factory.context();
         let mut settings = factory.consumer_settings();
         settings.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "50");
         let consumer = BaseConsumer::from_config_and_context(&settings, context.clone())
             .map_err(|error| error::client(&error))?;
         let timeout = factory.config.request_timeout();
-        Ok(Self { appender, consumer: Mutex::new(consumer), context, timeout, transactions })
+        Ok(Self { appender, consumer: Mutex::new(consumer), context, timeout })
     }
 
     /// Asks the partition's leader for its bounds. Blocks.
@@ -89,6 +81,15 @@ impl Prober {
         };
         let bound = |offset: i64| u64::try_from(offset).unwrap_or_default();
         Ok(Bounds { start: bound(start), end: bound(end) })
+    }
+
+    /// Offset after the newest record: what follows it in the partition are markers of transactions, and
+    /// records that were rolled back. Blocks.
+    pub(crate) fn end(&self, of: &TopicPartition) -> Result<Offset> {
+        match self.newest(of)?.after {
+            Some(after) => Ok(after),
+            None => Ok(Offset(self.bounds(of)?.start)),
+        }
     }
 
     /// Reads the newest record. Blocks.
@@ -127,6 +128,7 @@ impl Prober {
         let mut at_end = false;
         while Instant::now() < deadline {
             match by.poll(POLL) {
+                None if at_end && reached(by, of) >= Some(end) => return Ok(newest),
                 None => {}
                 Some(Ok(message)) => {
                     let ours = message.topic() == &*of.topic && message.partition() == number(of);
@@ -140,11 +142,13 @@ impl Prober {
                         return Ok(newest);
                     }
                 }
-                // What follows the last record may be the marker of a transaction, or not be shown yet.
+                // What follows the last record are markers of transactions, or it is not shown yet.
+                Some(Err(KafkaError::PartitionEOF(_))) if reached(by, of) >= Some(end) => {
+                    return Ok(newest);
+                }
                 Some(Err(KafkaError::PartitionEOF(_))) if !at_end => {
                     at_end = true;
-                    let wait = if self.transactions { MARKER_WAIT } else { LEADER_WAIT };
-                    deadline = deadline.min(Instant::now() + wait.min(self.timeout));
+                    deadline = deadline.min(Instant::now() + LEADER_WAIT.min(self.timeout));
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => {}
                 // What connections report comes here too, and heals.
@@ -160,6 +164,15 @@ impl Prober {
 
     fn failed(&self, of: &TopicPartition, error: &KafkaError) -> cdc_core::Error {
         error::request(&format!("look at the end of {of}"), error, &self.context.heard)
+    }
+}
+
+/// Where a client goes on with a partition that it reads, behind markers of transactions too.
+pub(crate) fn reached(by: &BaseConsumer<Context>, of: &TopicPartition) -> Option<i64> {
+    let places = by.position().ok()?;
+    match places.find_partition(&of.topic, number(of))?.offset() {
+        rdkafka::Offset::Offset(offset) => Some(offset),
+        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     client::{Context, Diagnosis, Factory, blocking},
     error,
-    newest::{Prober, number},
+    newest::{Prober, number, reached},
     record::Incoming,
 };
 use async_trait::async_trait;
@@ -31,6 +31,10 @@ use tokio::{sync::Notify, time::Instant};
 const TICK: Duration = Duration::from_millis(100);
 /// A reader looks into its queue at least this often.
 const LOOK: Duration = Duration::from_secs(1);
+/// Brokers show records a moment after they have confirmed the commit.
+const COMMIT_WAIT: Duration = Duration::from_secs(2);
+/// How often it is looked whether they do.
+const COMMIT_LOOK: Duration = Duration::from_millis(50);
 /// How often a busy reader asks how far the partition reaches.
 const END_AGE: Duration = Duration::from_secs(1);
 
@@ -104,7 +108,13 @@ impl Pool {
         prober: &Arc<Prober>,
     ) -> Result<Reader> {
         let (asked, at) = (Arc::clone(prober), of.clone());
-        let bounds = blocking(move || asked.bounds(&at)).await?;
+        let mut bounds = blocking(move || asked.bounds(&at)).await?;
+        let deadline = Instant::now() + COMMIT_WAIT;
+        while from.0 > bounds.end && Instant::now() < deadline {
+            tokio::time::sleep(COMMIT_LOOK).await;
+            let (asked, at) = (Arc::clone(prober), of.clone());
+            bounds = blocking(move || asked.bounds(&at)).await?;
+        }
         if from.0 < bounds.start {
             return Err(error::below_start(of, from.0, bounds.start));
         }
@@ -209,6 +219,7 @@ impl Reader {
             let records = self.drain(bytes_max);
             if let Some(last) = records.last() {
                 self.next = Offset(last.offset.0 + 1);
+                self.pass_markers();
                 let end = self.end.fetch_max(self.next.0, Ordering::Relaxed).max(self.next.0);
                 self.ask_for_end();
                 return Ok(IncomingBatch { records, next: self.next, end: Offset(end) });
@@ -218,6 +229,15 @@ impl Reader {
             }
             // The client wakes once for each time that the queue fills; the time-out is for safety.
             drop(tokio::time::timeout(LOOK, self.filled.notified()).await);
+        }
+    }
+
+    // The place behind the marker of a transaction is the one that tools compare with the end.
+    fn pass_markers(&mut self) {
+        if self.held.is_none()
+            && let Some(reached) = reached(&self.share.client.consumer, &self.share.of)
+        {
+            self.next = self.next.max(Offset(u64::try_from(reached).unwrap_or_default()));
         }
     }
 

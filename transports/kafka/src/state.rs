@@ -86,13 +86,13 @@ impl State {
     pub async fn open(config: Config, pipeline_id: &str, options: StateOptions) -> Result<Self> {
         // A caller waits for each write.
         let factory = Factory::new(Config { linger_ms: 0, ..config })?;
-        let appender = Arc::new(Appender::start(&factory, None)?);
+        let appender = Arc::new(Appender::start(&factory)?);
         let topics = Topics::new(factory.clone(), Arc::clone(&appender));
         let plan = TopicPlan::of_state(pipeline_id, &factory.config);
         topics.ensure(&plan).await?;
         verify(&topics, &plan, &factory.config).await?;
         let of = TopicPartition::new(plan.name, 0);
-        let prober = Arc::new(Prober::new(&factory, Arc::clone(&appender), false)?);
+        let prober = Arc::new(Prober::new(&factory, Arc::clone(&appender))?);
         let timeout = factory.config.request_timeout();
         let payloads = Payloads::new(of.clone(), Pool::new(factory.clone()), prober, timeout);
         let journal = Journal::open(&factory, of, appender).await?;

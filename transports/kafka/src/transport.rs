@@ -21,7 +21,7 @@ use cdc_core::{
     LogId, Offset, PartitionReader, Position, Record, Result, TopicPartition, Transport,
     checkpoint::Places,
     store::{KeptPlace, PlaceStore},
-    transport::{AppendReceipt, Condition, Lease, Membership, Ordering},
+    transport::{AppendReceipt, Condition, Lease, Membership, Ordering, Writing},
 };
 use rdkafka::types::RDKafkaErrorCode as Code;
 use sha2::{Digest as _, Sha256};
@@ -57,32 +57,27 @@ impl KafkaTransport {
         Self::open_with(config, scope, None).await
     }
 
-    /// The same with a producer whose records go in transactions ([`transactions`](Self::transactions)).
-    /// From now on every other producer with this id is refused, and what it left open is rolled back.
-    pub async fn open_transactional(
-        config: Config,
-        scope: Scope,
-        transactional_id: &str,
-    ) -> Result<Self> {
-        Self::open_with(config, scope, Some(transactional_id)).await
+    /// The same with records that go in transactions.
+    pub async fn open_transactional(config: Config, scope: Scope) -> Result<Self> {
+        Self::open_with(config, scope, Some(Transactions::default())).await
     }
 
-    async fn open_with(config: Config, scope: Scope, id: Option<&str>) -> Result<Self> {
+    async fn open_with(
+        config: Config,
+        scope: Scope,
+        transactions: Option<Transactions>,
+    ) -> Result<Self> {
         let factory = Factory::new(config)?;
         stay_apart(&factory.config, &scope)?;
         for notice in factory.config.notices() {
             tracing::warn!(notice, "a key of the kafka block has no effect");
         }
-        let appender = Arc::new(Appender::start(&factory, id)?);
+        let appender = Arc::new(Appender::start(&factory)?);
         let topics = Arc::new(Topics::new(factory.clone(), Arc::clone(&appender)));
         topics.refresh(&scope).await?;
         let cluster = cluster_id(&appender, &factory).await?;
-        let prober = Arc::new(Prober::new(&factory, Arc::clone(&appender), id.is_some())?);
+        let prober = Arc::new(Prober::new(&factory, Arc::clone(&appender))?);
         let pool = Pool::new(factory.clone());
-        let transactions = match id {
-            Some(id) => Some(Transactions::begin(&factory, &appender, &topics, id).await?),
-            None => None,
-        };
         Ok(Self {
             id: log_id(&cluster),
             scope,
@@ -178,20 +173,14 @@ impl KafkaTransport {
         self.topics.refresh(&self.scope).await
     }
 
-    /// The way to append in transactions; `None` unless it was opened so.
-    #[must_use]
-    pub fn transactions(&self) -> Option<&Transactions> {
-        self.transactions.as_ref()
-    }
-
     /// [`append`](Transport::append) for records that may have headers or no value.
     pub async fn send(&self, to: &TopicPartition, records: Vec<Outgoing>) -> Result<AppendReceipt> {
-        if self.transactions.is_some() {
-            let why = "the producer takes records in transactions only";
-            return Err(error::append_failed(to, why));
-        }
         self.topics.place(to).await?;
-        self.appender.append(to, records).await
+        let Some(transactions) = &self.transactions else {
+            return self.appender.append(to, records).await;
+        };
+        let writer = transactions.writer().await.ok_or_else(|| error::not_begun(to))?;
+        writer.append(to, records).await
     }
 
     /// Opens a reader that hands out headers and tombstones too, and records of other programs.
@@ -221,8 +210,12 @@ impl KafkaTransport {
                     let bounds = prober.bounds(&partition)?;
                     let committed = committed.get(&partition).map(|place| place.offset);
                     let from = committed.map_or(bounds.start, |offset| offset.0.max(bounds.start));
-                    let records = bounds.end.saturating_sub(from);
-                    Ok(Lag { partition, committed, end: Offset(bounds.end), records })
+                    let end = match from < bounds.end {
+                        true => prober.end(&partition)?,
+                        false => Offset(bounds.end),
+                    };
+                    let records = end.0.saturating_sub(from);
+                    Ok(Lag { partition, committed, end, records })
                 })
                 .collect()
         })
@@ -235,6 +228,10 @@ impl KafkaTransport {
             "" => self.factory.config.group_name(name),
             pipeline => self.factory.config.group_name(&format!("{pipeline}.{name}")),
         }
+    }
+
+    fn leases(&self) -> TopicPlan {
+        TopicPlan::of_leases(&self.scope.pipeline, &self.factory.config)
     }
 
     fn member(&self, name: &str) -> Option<Arc<Member>> {
@@ -306,6 +303,28 @@ impl Transport for KafkaTransport {
         self.send(to, records.into_iter().map(Outgoing::from).collect()).await
     }
 
+    async fn begin(&self, writer: &str) -> Result<Writing> {
+        let (plan, id) = (self.leases(), self.group(writer));
+        self.topics.ensure(&plan).await?;
+        let at = TopicPartition::new(plan.name, 0);
+        let Some(transactions) = &self.transactions else {
+            // What is written from now on has no place in its step.
+            let factory = self.factory.clone();
+            blocking(move || group::forget(&factory, &id, &at)).await?;
+            return Ok(Writing::default());
+        };
+        let (deposed, place) = transactions.begin(&self.factory, &id, at).await?;
+        Ok(Writing { in_transactions: true, place, deposed })
+    }
+
+    async fn seal(&self, place: Position) -> Result<()> {
+        let Some(transactions) = &self.transactions else { return Ok(()) };
+        match transactions.writer().await {
+            Some(writer) => writer.seal(place).await,
+            None => Ok(()),
+        }
+    }
+
     async fn newest(&self, of: &TopicPartition) -> Result<Option<Position>> {
         if self.topics.look_up(&of.topic).await?.is_none() {
             return Ok(None);
@@ -324,7 +343,7 @@ impl Transport for KafkaTransport {
     }
 
     async fn lead(&self, name: &str) -> Result<Lease> {
-        let plan = TopicPlan::of_leases(&self.scope.pipeline, &self.factory.config);
+        let plan = self.leases();
         self.topics.ensure(&plan).await?;
         lease::lead(&self.factory, TopicPartition::new(plan.name, 0), self.group(name)).await
     }
@@ -383,19 +402,16 @@ impl Transport for KafkaTransport {
             return Ok(Offset(0));
         }
         let (prober, at) = (Arc::clone(&self.prober), of.clone());
-        let Some(transactions) = &self.transactions else {
-            return blocking(move || Ok(Offset(prober.bounds(&at)?.end))).await;
-        };
-        // The marker of the last transaction takes an offset that no record has.
-        let found = blocking(move || {
-            let newest = prober.newest(&at)?.after;
-            newest.map_or_else(|| Ok(Offset(prober.bounds(&at)?.start)), Ok)
-        });
-        Ok(found.await?.max(transactions.end(of).unwrap_or_default()))
+        let found = blocking(move || prober.end(&at)).await?;
+        let committed = self.transactions.as_ref().and_then(|transactions| transactions.end(of));
+        Ok(found.max(committed.unwrap_or_default()))
     }
 
     fn condition(&self) -> watch::Receiver<Condition> {
-        self.appender.condition()
+        match &self.transactions {
+            Some(transactions) => transactions.condition(),
+            None => self.appender.condition(),
+        }
     }
 }
 

@@ -69,9 +69,10 @@ pub struct BesideKafka {
     /// Capture goes on once every sink is at most this many records behind. Below `pause_capture_lag`; a half
     /// of it without this key.
     pub resume_capture_lag: Option<u64>,
-    /// Several `cdc` that run one pipeline share its work. `true` asks for transactions of Kafka around
-    /// what capture appends. Not in this version: capture drops what it has appended before, by
-    /// positions.
+    /// `true` has capture append in transactions of Kafka, each with capture's place in it: consumers
+    /// with `isolation.level=read_committed` see every change once and transactions of the source as a
+    /// whole, whatever dies. Without them a crash may append records twice, with the same position
+    /// (header `cdc.position`), and exactly-once sinks drop the second ones.
     pub transactional: bool,
     /// Accepted for files of the reference platform.
     pub poll_batch_size: Option<u64>,
@@ -233,14 +234,6 @@ pub(super) fn kafka(root: &Node, used: bool, findings: &Findings) -> Option<Opti
                 "set pause_capture_lag: 1000000 and, below it, resume_capture_lag: 500000",
             ));
         }
-    }
-    if beside.as_ref().is_some_and(|beside| beside.transactional) {
-        let problem =
-            Diagnostic::new("CDC-0108", "`kafka.transactional: true` is not in this version");
-        findings.add(problem.at(at("transactional")).with_remedy(
-            "remove it: records that are appended twice are told apart by their positions, and \
-             exactly-once sinks drop the second ones",
-        ));
     }
     Some(Some(Kafka { cluster: cluster?, beside: beside? }))
 }

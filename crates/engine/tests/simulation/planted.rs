@@ -11,7 +11,7 @@ use cdc_core::{
     LogId, Offset, PartitionReader, Position, Record, RecordBatch, Result, TopicPartition,
     Transport,
     checkpoint::Places,
-    transport::{AppendReceipt, Condition, Lease, Membership, Ordering},
+    transport::{AppendReceipt, Condition, Lease, Membership, Ordering, Writing},
 };
 use cdc_testkit::faults::Dice;
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -26,6 +26,7 @@ fn plan() -> Plan {
         overlap_percent: 0,
         wrap: None,
         avro: false,
+        in_transactions: false,
     }
 }
 
@@ -102,6 +103,18 @@ fn records_that_look_new_when_they_are_repeated_are_caught() {
     });
 }
 
+#[test]
+fn records_that_are_committed_without_their_place_are_caught() {
+    let plan = Plan { in_transactions: true, ..plan() };
+    for seed in 0..10 {
+        simulate(seed, &plan);
+    }
+    is_caught(&Plan {
+        wrap: Some(|inner, dice| Arc::new(Bug::new(inner, dice, Kind::CommitsEarly))),
+        ..plan
+    });
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     /// Now and then an append loses records and says nothing.
@@ -110,6 +123,8 @@ enum Kind {
     EarlyReceipt,
     /// Readers number positions anew, so that nothing looks like a duplicate.
     HidesRepeats,
+    /// Records are committed as they come, with a place that does not have them.
+    CommitsEarly,
 }
 
 struct Bug {
@@ -145,6 +160,11 @@ impl Transport for Bug {
                 }
                 self.inner.append(to, records).await
             }
+            Kind::CommitsEarly => {
+                let receipt = self.inner.append(to, records).await?;
+                self.inner.seal(Position::new(0, 1)).await?;
+                Ok(receipt)
+            }
             Kind::EarlyReceipt => {
                 let mut late = self.late.lock().await;
                 for (to, records) in late.drain(..) {
@@ -156,6 +176,12 @@ impl Transport for Bug {
                 Ok(AppendReceipt(receipt))
             }
         }
+    }
+    async fn begin(&self, writer: &str) -> Result<Writing> {
+        self.inner.begin(writer).await
+    }
+    async fn seal(&self, place: Position) -> Result<()> {
+        self.inner.seal(place).await
     }
     async fn newest(&self, of: &TopicPartition) -> Result<Option<Position>> {
         self.inner.newest(of).await

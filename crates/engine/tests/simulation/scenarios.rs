@@ -27,6 +27,7 @@ fn total() -> Plan {
         overlap_percent: 0,
         wrap: None,
         avro: false,
+        in_transactions: false,
     }
 }
 
@@ -95,6 +96,16 @@ fn processes_that_share_a_pipeline_end_when_all_of_it_is_delivered() {
             world.verify();
         });
     }
+}
+
+#[test]
+fn in_transactions_every_record_is_there_once_and_every_transaction_whole() {
+    let partitioned =
+        Plan { partitions: 3, shape: Shape { total_order: false, ..SHAPE }, ..total() };
+    let plans = [total(), Plan { overlap_percent: 60, ..total() }, partitioned, shared()];
+    let plans = plans.map(|plan| Plan { in_transactions: true, ..plan });
+    let mut next = plans.iter().cycle();
+    for_seeds("in transactions", |seed| simulate(seed, next.next().unwrap()));
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) wrap: Option<Wrap>,
     /// Are records Debezium's in Avro, in place of our own rows?
     pub(crate) avro: bool,
+    /// Do records become visible in transactions?
+    pub(crate) in_transactions: bool,
 }
 
 /// More starts than this mean that nothing moves any more.
@@ -85,7 +87,11 @@ impl World {
         let dice = Dice::new(seed);
         let history = History::generate(plan.shape, &dice);
         let ledgers = plan.sinks.iter().cloned().map(Ledger::new).collect();
-        let log = MemoryLog::new(u128::from(seed) + 1, plan.partitions);
+        let id = u128::from(seed) + 1;
+        let log = match plan.in_transactions {
+            true => MemoryLog::in_transactions(id, plan.partitions),
+            false => MemoryLog::new(id, plan.partitions),
+        };
         let (stores, registry) = (MemoryStores::new(), MemoryRegistry::new());
         let patience = Duration::from_millis(50);
         Self {
@@ -181,7 +187,10 @@ impl World {
                 () = tokio::time::sleep(life) => {}
                 () = finished => {}
             }
-            self.log.drop_released();
+            self.verify_transactions();
+            if !self.plan.in_transactions {
+                self.log.drop_released();
+            }
             if stops_in_order && processes.len() == 1 {
                 cancel.cancel();
                 let limit = Duration::from_secs(20);
@@ -228,6 +237,7 @@ impl World {
                 () = finished => {}
                 () = deposed => {}
             }
+            self.verify_transactions();
             let victim = usize::try_from(self.dice.pick(0..count as u64)).unwrap();
             if self.dice.percent(50) {
                 // Dropped: a crash.
@@ -353,6 +363,28 @@ impl World {
         }
         let (log_records, changes) = (self.log.len(), self.history.changes.len());
         Outcome { starts: self.starts, log_records, changes, digest: Vec::new() }
+    }
+
+    /// What whoever reads the log itself must see at any time: every record once, and transactions of the
+    /// source as a whole.
+    fn verify_transactions(&self) {
+        if !self.plan.in_transactions {
+            return;
+        }
+        let mut seen = BTreeSet::new();
+        let mut positions = BTreeSet::new();
+        for (at, record) in self.log.records() {
+            let position = record.position;
+            positions.insert(position);
+            assert!(seen.insert((at, position, record.payload)), "{position} is there twice");
+        }
+        let mut whole = std::collections::BTreeMap::new();
+        for change in &self.history.changes {
+            let commit = change.position.commit;
+            let there = positions.contains(&change.position);
+            let all = *whole.entry(commit).or_insert(there) == there;
+            assert!(all, "half of transaction {commit} is there");
+        }
     }
 
     fn verify_order(&self, held: &Held, manner: &Manner) {

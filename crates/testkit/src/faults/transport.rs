@@ -6,7 +6,7 @@ use cdc_core::{
     LogId, Offset, PartitionReader, Position, Record, RecordBatch, Result, TopicPartition,
     Transport,
     checkpoint::Places,
-    transport::{AppendReceipt, Condition, Lease, Membership, Ordering},
+    transport::{AppendReceipt, Condition, Lease, Membership, Ordering, Writing},
 };
 use std::sync::{
     Arc,
@@ -19,13 +19,14 @@ pub struct FaultyTransport {
     inner: Arc<dyn Transport>,
     dice: Dice,
     failed: AtomicBool,
+    in_transactions: AtomicBool,
 }
 
 impl FaultyTransport {
     /// Wraps a transport for the life of one process.
     #[must_use]
     pub fn new(inner: Arc<dyn Transport>, dice: Dice) -> Self {
-        Self { inner, dice, failed: AtomicBool::new(false) }
+        Self { inner, dice, failed: AtomicBool::default(), in_transactions: AtomicBool::default() }
     }
 }
 
@@ -67,9 +68,39 @@ impl Transport for FaultyTransport {
         Ok(AppendReceipt(receipt))
     }
 
+    async fn begin(&self, writer: &str) -> Result<Writing> {
+        self.dice.maybe_fail(1, "begin refused")?;
+        let writing = self.inner.begin(writer).await?;
+        self.in_transactions.store(writing.in_transactions, Memory::Relaxed);
+        if writing.in_transactions {
+            self.failed.store(false, Memory::Relaxed);
+        }
+        Ok(writing)
+    }
+
+    async fn seal(&self, place: Position) -> Result<()> {
+        if !self.in_transactions.load(Memory::Relaxed) {
+            return self.inner.seal(place).await;
+        }
+        self.dice.pause().await;
+        if self.failed.load(Memory::Relaxed) {
+            return Err(injected("seal after a failure"));
+        }
+        let refused = self.dice.percent(1);
+        if !refused {
+            self.inner.seal(place).await?;
+        }
+        if refused || self.dice.percent(2) {
+            self.failed.store(true, Memory::Relaxed);
+            return Err(injected("commit refused or its answer lost"));
+        }
+        Ok(())
+    }
+
     async fn newest(&self, of: &TopicPartition) -> Result<Option<Position>> {
         // Half of the time like a transport that cannot tell: the source replays, duplicates appear.
-        if self.dice.percent(50) { Ok(None) } else { self.inner.newest(of).await }
+        let tells = self.in_transactions.load(Memory::Relaxed) || self.dice.percent(50);
+        if tells { self.inner.newest(of).await } else { Ok(None) }
     }
 
     async fn join(&self, group: &str) -> Result<Membership> {

@@ -5,6 +5,7 @@ mod group;
 mod registry;
 mod stores;
 mod transport;
+mod writer;
 
 pub use registry::MemoryRegistry;
 pub use stores::MemoryStores;

@@ -1,13 +1,16 @@
 //! A log in memory.
 
-use super::group::{Group, Holder};
+use super::{
+    group::{Group, Holder},
+    writer::{Staged, Writer, Writers, not_begun},
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cdc_core::{
     Error, LogId, Offset, Origin, PartitionReader, Position, Record, RecordBatch, Result, Retry,
     StoredRecord, TopicPartition, Transport,
     checkpoint::Places,
-    transport::{AppendReceipt, Condition, FixedMembership, Lease, Membership, Ordering},
+    transport::{AppendReceipt, Condition, FixedMembership, Lease, Membership, Ordering, Writing},
 };
 use std::{
     collections::BTreeMap,
@@ -33,6 +36,8 @@ pub struct MemoryLog {
     partitions: Mutex<BTreeMap<TopicPartition, Partition>>,
     groups: Mutex<BTreeMap<String, Group>>,
     leases: Mutex<BTreeMap<String, Holder>>,
+    /// Where records go in transactions.
+    writers: Option<Mutex<Writers>>,
     opened: AtomicU64,
     grew: Notify,
 }
@@ -47,15 +52,43 @@ impl MemoryLog {
     /// An empty log. With one partition it is totally ordered.
     #[must_use]
     pub fn new(id: u128, partition_count: u32) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::with(id, partition_count, None))
+    }
+
+    /// The same with records that become visible in transactions.
+    #[must_use]
+    pub fn in_transactions(id: u128, partition_count: u32) -> Arc<Self> {
+        Arc::new(Self::with(id, partition_count, Some(Mutex::default())))
+    }
+
+    fn with(id: u128, partition_count: u32, writers: Option<Mutex<Writers>>) -> Self {
+        Self {
             id: LogId(uuid::Uuid::from_u128(id)),
             partition_count: partition_count.max(1),
             partitions: Mutex::default(),
             groups: Mutex::default(),
             leases: Mutex::default(),
+            writers,
             opened: AtomicU64::new(0),
             grew: Notify::new(),
-        })
+        }
+    }
+
+    /// Every record that is visible.
+    #[must_use]
+    pub fn records(&self) -> Vec<(TopicPartition, Record)> {
+        let partitions = self.lock();
+        let all = partitions.iter().flat_map(|(at, partition)| {
+            partition.records.iter().map(|record| (at.clone(), record.clone()))
+        });
+        all.collect()
+    }
+
+    fn push(&self, to: &TopicPartition, records: Vec<Record>) -> Offset {
+        let mut partitions = self.lock();
+        let partition = partitions.entry(to.clone()).or_default();
+        partition.records.extend(records);
+        Offset(partition.records.len() as u64)
     }
 
     /// How many records there are.
@@ -128,6 +161,8 @@ pub struct MemoryTransport {
     /// Tells this process from the others.
     number: u64,
     condition: watch::Sender<Condition>,
+    /// The writer that began last in this process, where records go in transactions.
+    writer: Mutex<Option<Writer>>,
     memberships: Mutex<Vec<FixedMembership>>,
     /// Keeps the groups in motion for as long as this process lives.
     rebalancing: Mutex<JoinSet<()>>,
@@ -141,6 +176,7 @@ impl MemoryTransport {
             log: Arc::clone(log),
             number: log.opened.fetch_add(1, atomic::Ordering::Relaxed),
             condition: watch::Sender::default(),
+            writer: Mutex::default(),
             memberships: Mutex::default(),
             rebalancing: Mutex::default(),
         }
@@ -166,16 +202,39 @@ impl Transport for MemoryTransport {
 
     async fn append(&self, to: &TopicPartition, records: Vec<Record>) -> Result<AppendReceipt> {
         let (sender, receipt) = oneshot::channel();
-        let end = {
-            let mut partitions = self.log.lock();
-            let partition = partitions.entry(to.clone()).or_default();
-            partition.records.extend(records);
-            partition.records.len() as u64
-        };
+        if self.log.writers.is_some() {
+            let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let staged = Staged { to: to.clone(), records, receipt: sender };
+            writer.as_mut().ok_or_else(not_begun)?.stage(staged)?;
+            return Ok(AppendReceipt(receipt));
+        }
+        let end = self.log.push(to, records);
         self.log.grew.notify_waiters();
         // Nobody waits for a receipt that was dropped.
-        drop(sender.send(Ok(Offset(end))));
+        drop(sender.send(Ok(end)));
         Ok(AppendReceipt(receipt))
+    }
+
+    async fn begin(&self, writer: &str) -> Result<Writing> {
+        let Some(writers) = &self.log.writers else { return Ok(Writing::default()) };
+        let mut writers = writers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (writer, writing) = writers.begin(writer);
+        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
+        Ok(writing)
+    }
+
+    async fn seal(&self, place: Position) -> Result<()> {
+        let Some(writers) = &self.log.writers else { return Ok(()) };
+        let mut writers = writers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let staged = writers.seal(writer.as_mut().ok_or_else(not_begun)?, place)?;
+        for Staged { to, records, receipt } in staged {
+            let end = self.log.push(&to, records);
+            // Nobody waits for a receipt that was dropped.
+            drop(receipt.send(Ok(end)));
+        }
+        self.log.grew.notify_waiters();
+        Ok(())
     }
 
     async fn newest(&self, of: &TopicPartition) -> Result<Option<Position>> {

@@ -105,7 +105,7 @@ impl Copies {
         if let Some(sender) = &*sender {
             return Ok(sender.clone());
         }
-        let appender = Arc::new(Appender::start(&self.factory, None)?);
+        let appender = Arc::new(Appender::start(&self.factory)?);
         let topics = Arc::new(Topics::new(self.factory.clone(), Arc::clone(&appender)));
         Ok(sender.insert(Sender { appender, topics }).clone())
     }

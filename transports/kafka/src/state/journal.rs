@@ -109,8 +109,7 @@ impl Journal {
     fn replace(&self, failed: &Arc<Appender>) -> Result<()> {
         let mut appender = self.appender.lock().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&appender, failed) {
-            let old =
-                std::mem::replace(&mut *appender, Arc::new(Appender::start(&self.factory, None)?));
+            let old = std::mem::replace(&mut *appender, Arc::new(Appender::start(&self.factory)?));
             // Dropping it waits for its thread.
             drop(tokio::task::spawn_blocking(move || drop(old)));
         }
