@@ -14,6 +14,7 @@
 mod accepted;
 mod consumers;
 mod contender;
+mod fed;
 mod form;
 mod ours;
 mod topics;
@@ -249,6 +250,18 @@ async fn consumers_of_others_read_what_debezium_writes_with_the_embedded_registr
     let registry = world.registry.clone();
     consumers::java(&world, &registry, DEBEZIUM_AVRO.prefix).await;
     consumers::python(&world, &registry, DEBEZIUM_AVRO.prefix, Language::Avro).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sinks_are_fed_by_what_debezium_writes_in_json() {
+    let Some(world) = World::start("sinks fed by Debezium, JSON").await.unwrap() else { return };
+    fed::deliver(&world, "json_with_schemas").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sinks_are_fed_by_what_debezium_writes_in_avro() {
+    let Some(world) = World::start("sinks fed by Debezium, Avro").await.unwrap() else { return };
+    fed::deliver(&world, "avro").await;
 }
 
 /// What is written with the embedded registry and with Apicurio, and how it is read.

@@ -136,6 +136,7 @@ pub(crate) fn scope_of(settings: &Settings) -> Scope {
         without_suffixes: vec![settings.platform.file.dlq.topic_suffix.clone()],
         also: vec![naming::heartbeat_topic(prefix)],
         pipeline: settings.id().to_owned(),
+        foreign: settings.platform.file.connector.is_some(),
     }
 }
 

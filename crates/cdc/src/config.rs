@@ -18,7 +18,7 @@ mod schema;
 mod unit;
 mod yaml;
 
-pub use brokers::{KafkaConnect, Kinesis, Pubsub};
+pub use brokers::{Kinesis, Pubsub};
 pub use diagnostic::{ConfigError, Diagnostic, Span};
 pub use format::{Format, Skipped, Unwrapped};
 pub use interpolate::Environment;

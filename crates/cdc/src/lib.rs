@@ -5,6 +5,7 @@ mod backbone;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+mod debezium;
 mod directory;
 mod failure;
 mod lag;

@@ -5,6 +5,7 @@ use crate::{
     config::{
         ConfigError, Diagnostic, Pipeline, Platform, TransportMode, parse_pipeline, parse_platform,
     },
+    debezium,
     directory::Directory,
     failure::{Failure, Outcome},
 };
@@ -111,6 +112,7 @@ impl Files {
         supply(&mut pipeline, &platform);
         let mut problems = Vec::new();
         let source = pipeline.source.connector();
+        let source = source.and_then(|native| debezium::instead(native, &pipeline, &platform));
         let source =
             source.map_err(|error| problems.push(pipeline.source_keys.refusal(&error))).ok();
         let sinks = sinks(&pipeline, &platform, &mut problems);

@@ -188,3 +188,15 @@ pub(crate) fn no_orders(kind: &str) -> Error {
     Error::new("CDC-4010", Origin::Config, Retry::Never, context)
         .with_remedy("start over with a new snapshot: cdc undeploy, then cdc run")
 }
+
+/// A sink that was fed by another way to capture before.
+pub(crate) fn another_capture(topic: &str) -> Error {
+    let context = format!(
+        "the sink's place in {topic} is of another way to capture: by cdc itself before and by Debezium \
+         now, or the other way round"
+    );
+    Error::new("CDC-4015", Origin::Config, Retry::AfterOperator, context).with_remedy(
+        "give the pipeline a `pipeline_id` and a `topic_prefix` of its own for the new way; its sinks then \
+         begin with the first copy",
+    )
+}

@@ -114,3 +114,15 @@ impl TlsConfig {
         Ok(Arc::new(verify::Verified::new(inner, pinned, names)))
     }
 }
+
+/// The client side for plain HTTP, where the client still wants to hear of TLS: trusts nobody.
+///
+/// # Errors
+/// When TLS cannot be set up at all.
+pub fn without_authorities() -> Result<ClientConfig, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(Error::Protocol)?;
+    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}

@@ -11,5 +11,5 @@ mod files;
 mod verify;
 
 pub use binding::end_point_binding;
-pub use config::{Mode, TlsConfig};
+pub use config::{Mode, TlsConfig, without_authorities};
 pub use error::{Error, explain};

@@ -94,16 +94,7 @@ fn client(config: &Config) -> Result<Client> {
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         builder = builder.tls_backend_preconfigured(tls);
     } else {
-        builder = builder.tls_backend_preconfigured(without_authorities()?);
+        builder = builder.tls_backend_preconfigured(cdc_tls::without_authorities()?);
     }
     builder.build().map_err(error::client)
-}
-
-/// For plain HTTP, where the client still wants to hear of TLS: trusts nobody.
-fn without_authorities() -> Result<rustls::ClientConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error::config("TLS cannot be set up").with_source(error))?;
-    Ok(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
 }

@@ -160,6 +160,15 @@ pub(crate) fn foreign_record(of: &TopicPartition, offset: u64) -> Error {
     )
 }
 
+/// A record of ours in a topic that Debezium is to write.
+pub(crate) fn own_record(of: &TopicPartition, offset: u64) -> Error {
+    let context = format!("cdc itself wrote the record at offset {offset} of {of}, not Debezium");
+    Error::new("CDC-2125", Origin::Transport, Retry::AfterOperator, context).with_remedy(
+        "give the pipeline a `topic_prefix` of its own for capture by Debezium, or remove the block \
+         `connector` of the platform file",
+    )
+}
+
 /// A topic has another number of partitions than keys were spread over.
 pub(crate) fn other_partitions(topic: &str, assumed: u32, found: u32) -> Error {
     let context = format!("the topic {topic} has {found} partitions, not {assumed}");

@@ -8,7 +8,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use cdc_core::{
-    Header, Offset, PartitionReader, Record, RecordBatch, Result, StoredRecord, TopicPartition,
+    Header, Offset, PartitionReader, Position, Record, RecordBatch, Result, StoredRecord,
+    TopicPartition,
 };
 use rdkafka::{
     TopicPartitionList,
@@ -135,6 +136,7 @@ impl Pool {
             end: Arc::new(AtomicU64::new(bounds.end)),
             end_asked: Instant::now(),
             prober: Arc::clone(prober),
+            foreign: false,
             share,
         })
     }
@@ -198,6 +200,8 @@ pub(crate) struct Reader {
     end: Arc<AtomicU64>,
     end_asked: Instant,
     prober: Arc<Prober>,
+    /// Does another program write the topic?
+    foreign: bool,
     share: Share,
 }
 
@@ -213,6 +217,11 @@ pub struct IncomingBatch {
 }
 
 impl Reader {
+    /// The same for a topic that another program writes.
+    pub(crate) fn of_others(self, foreign: bool) -> Self {
+        Self { foreign, ..self }
+    }
+
     /// Waits for at least one record. Cancel-safe: nothing is waited for once a record was taken.
     pub(crate) async fn next_records(&mut self, bytes_max: usize) -> Result<IncomingBatch> {
         loop {
@@ -320,13 +329,20 @@ impl PartitionReader for Reader {
         let batch = self.next_records(bytes_max).await?;
         let of = self.share.of.clone();
         let records: Result<Vec<_>> =
-            batch.records.into_iter().map(|record| stored(&of, record)).collect();
+            batch.records.into_iter().map(|record| stored(&of, self.foreign, record)).collect();
         Ok(RecordBatch { records: records?, next: batch.next, end: batch.end })
     }
 }
 
-fn stored(of: &TopicPartition, record: Incoming) -> Result<StoredRecord> {
-    let position = record.position.ok_or_else(|| error::foreign_record(of, record.offset.0))?;
+fn stored(of: &TopicPartition, foreign: bool, record: Incoming) -> Result<StoredRecord> {
+    let offset = record.offset.0;
+    let position = match (record.position, foreign) {
+        (Some(position), false) => position,
+        (None, false) => return Err(error::foreign_record(of, offset)),
+        (Some(_), true) => return Err(error::own_record(of, offset)),
+        // Commits of a source begin at 1, so the two kinds are told apart.
+        (None, true) => Position::new(0, offset.saturating_add(1)),
+    };
     let (key, payload) = (record.key.unwrap_or_default(), record.value.unwrap_or_default());
     let record_headers = record.headers.into_iter();
     let headers = record_headers.map(|(name, value)| Header { name, value }).collect();

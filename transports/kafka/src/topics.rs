@@ -40,6 +40,8 @@ pub struct Scope {
     /// The pipeline's id, which its groups and leases are named after; empty where they are not shared
     /// with other pipelines.
     pub pipeline: String,
+    /// Does another program write the topics? Then the position of a record is its offset.
+    pub foreign: bool,
 }
 
 impl Scope {
@@ -380,6 +382,7 @@ mod tests {
     #[test]
     fn a_scope_holds_its_tables_and_not_its_dead_letters() {
         let scope = Scope {
+            foreign: false,
             prefix: "shop".to_owned(),
             without_suffixes: vec!["dlq".to_owned()],
             also: vec!["__debezium-heartbeat.shop".to_owned()],

@@ -389,7 +389,7 @@ impl Transport for KafkaTransport {
     }
 
     async fn read(&self, of: &TopicPartition, from: Offset) -> Result<Box<dyn PartitionReader>> {
-        Ok(Box::new(self.reader(of, from).await?))
+        Ok(Box::new(self.reader(of, from).await?.of_others(self.scope.foreign)))
     }
 
     /// Does nothing: how long records stay is a setting of the topic, and others may read it.
@@ -423,6 +423,7 @@ mod tests {
     fn a_pipeline_does_not_read_its_own_state() {
         let config = Config { group_id: "shop".to_owned(), ..Config::default() };
         let scope = |prefix: &str| Scope {
+            foreign: false,
             prefix: prefix.to_owned(),
             pipeline: "orders".to_owned(),
             ..Scope::default()

@@ -49,6 +49,7 @@ fn config(kafka: &Kafka) -> Config {
 
 fn scope(prefix: &str) -> Scope {
     Scope {
+        foreign: false,
         prefix: prefix.to_owned(),
         without_suffixes: vec!["dlq".to_owned()],
         ..Scope::default()

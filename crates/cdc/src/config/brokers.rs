@@ -4,31 +4,6 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// A Kafka Connect cluster that runs Debezium.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct KafkaConnect {
-    /// Its REST interface.
-    pub connect_url: String,
-    /// Seconds that a request may take.
-    pub timeout_seconds: f64,
-    /// How often a request is tried.
-    pub retry_max_attempts: u32,
-    /// Seconds between two tries.
-    pub retry_wait_seconds: f64,
-}
-
-impl Default for KafkaConnect {
-    fn default() -> Self {
-        Self {
-            connect_url: "http://localhost:8083".to_owned(),
-            timeout_seconds: 30.0,
-            retry_max_attempts: 5,
-            retry_wait_seconds: 2.0,
-        }
-    }
-}
-
 /// Google Pub/Sub.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

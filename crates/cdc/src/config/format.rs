@@ -134,6 +134,27 @@ impl Default for Format {
 }
 
 impl Format {
+    /// What Debezium's connector cannot write, or what its topics cannot be read back from, by key.
+    #[must_use]
+    pub fn not_from_debezium(&self) -> Vec<(&'static str, &'static str)> {
+        let binary = |encoding| matches!(encoding, Encoding::Protobuf | Encoding::JsonSchema);
+        let default = Self::default();
+        [
+            ("key", binary(self.key), "choose json, json_with_schemas or avro"),
+            ("value", binary(self.value), "choose json, json_with_schemas or avro"),
+            ("cloud_events", self.cloud_events, "sinks read envelopes"),
+            ("unwrap", self.unwrap.is_some(), "sinks read envelopes"),
+            (
+                "unlogged_values",
+                self.unlogged_values != default.unlogged_values,
+                "it writes the type's zero",
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(key, refused, why)| refused.then_some((key, why)))
+        .collect()
+    }
+
     /// The same in the words of the codec. `run_id` is the same for all records of one run.
     #[must_use]
     pub fn options(&self, run_id: &str) -> Options {

@@ -1,7 +1,7 @@
 //! `platform.yaml`: on what infrastructure a pipeline runs.
 
 use super::{
-    brokers::{KafkaConnect, Kinesis, Pubsub},
+    brokers::{Kinesis, Pubsub},
     decode::decode,
     diagnostic::{ConfigError, Diagnostic},
     findings::{Findings, Place},
@@ -46,9 +46,9 @@ pub struct PlatformFile {
     pub format: Format,
     /// The schema registry of a pipeline that runs by itself.
     pub registry: Registry,
-    /// Capture by Debezium on a Kafka Connect cluster. Not in this version: without this block
-    /// capture is native.
-    pub connector: Option<KafkaConnect>,
+    /// Capture by Debezium on a Kafka Connect cluster, with `transport_mode: kafka`. Without this block
+    /// `cdc` captures itself.
+    pub connector: Option<cdc_source_debezium::Config>,
     /// Google Pub/Sub, for `transport_mode: pubsub`. Not in this version.
     pub pubsub: Option<Pubsub>,
     /// Amazon Kinesis, for `transport_mode: kinesis`. Not in this version.
@@ -416,13 +416,8 @@ fn check(file: &PlatformFile, root: &Node, findings: &Findings) {
         let problem = catalog::not_in_this_version("transport_mode", &name, &["embedded", "kafka"]);
         add(problem, &["transport_mode"]);
     }
-    if file.connector.is_some() {
-        let message = "capture through Kafka Connect is not in this version";
-        let problem = Diagnostic::new("CDC-0108", message);
-        add(
-            problem.with_remedy("remove the `connector` block: capture is native then"),
-            &["connector"],
-        );
+    if let Some(connector) = &file.connector {
+        check_connector(file, connector, root, &add);
     }
     if file.rest.stop_on_incompatible_schema
         && file.transport_mode != Some(TransportMode::Kafka)
@@ -441,5 +436,33 @@ fn check(file: &PlatformFile, root: &Node, findings: &Findings) {
     if file.memory_budget < MEMORY_BYTES_MIN {
         let problem = Diagnostic::new("CDC-0104", "`memory_budget` must be at least 16 MiB");
         add(problem.with_remedy("leave it out for the default of 128 MiB"), &["memory_budget"]);
+    }
+}
+
+/// Debezium on Kafka Connect needs Kafka, and records that can be read back.
+fn check_connector(
+    file: &PlatformFile,
+    connector: &cdc_source_debezium::Config,
+    root: &Node,
+    add: &dyn Fn(Diagnostic, &[&str]),
+) {
+    if let Err(error) = connector.validate() {
+        let problem = Diagnostic::new("CDC-0104", format!("`connector`: {}", error.context));
+        add(problem, &["connector"]);
+    }
+    let on_kafka = match file.transport_mode {
+        None => root.get("kafka").is_some(),
+        Some(mode) => mode == TransportMode::Kafka,
+    };
+    if !on_kafka {
+        let problem = Diagnostic::new("CDC-0109", "`connector` needs `transport_mode: kafka`");
+        let remedy = "set transport_mode: kafka, or remove the block: cdc captures itself then";
+        add(problem.with_remedy(remedy), &["connector"]);
+    }
+    for (key, refused) in file.format.not_from_debezium() {
+        let message = format!("`format.{key}` cannot be had from Debezium's connector: {refused}");
+        let problem = Diagnostic::new("CDC-0109", message);
+        let remedy = "leave it out, or remove the block `connector`: cdc captures itself then";
+        add(problem.with_remedy(remedy), &["format", key]);
     }
 }

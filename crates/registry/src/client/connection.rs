@@ -50,7 +50,8 @@ impl Connection {
         let timeout = Duration::from_secs(u64::from(config.timeout_seconds));
         let encrypted = endpoints.iter().any(|endpoint| endpoint.url.scheme() == "https");
         let tls = if encrypted { config.tls().client_config()? } else { None };
-        let tls = tls.map_or_else(without_authorities, |tls| Ok(Arc::unwrap_or_clone(tls)))?;
+        let tls =
+            tls.map_or_else(cdc_tls::without_authorities, |tls| Ok(Arc::unwrap_or_clone(tls)))?;
         let client = Client::builder()
             .user_agent(concat!("cdc/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -149,13 +150,4 @@ fn refuse(
 fn wait(answer: &Response) -> Option<Duration> {
     let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
-}
-
-/// For plain HTTP, where the client still wants to hear of TLS: trusts nobody.
-fn without_authorities() -> Result<rustls::ClientConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error::config("TLS cannot be set up").with_source(error))?;
-    Ok(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
 }

@@ -183,6 +183,12 @@ impl Connect {
         self.ask("DELETE", &format!("/connectors/{name}"), None).map(drop)
     }
 
+    /// Its REST interface.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port.number())
+    }
+
     /// Number of the worker's process.
     ///
     /// # Errors

@@ -50,6 +50,14 @@ impl Selection {
         self.patterns.is_empty()
     }
 
+    /// Its patterns as regular expressions over `schema.table`: those of tables to capture, and those of
+    /// tables to leave out.
+    #[must_use]
+    pub fn expressions(&self) -> (Vec<String>, Vec<String>) {
+        let of = |patterns: &[Pattern]| patterns.iter().map(Pattern::expression).collect();
+        (of(&self.patterns), of(&self.excluded))
+    }
+
     /// Does it select this table?
     #[must_use]
     pub fn matches(&self, table: &TableId) -> bool {
@@ -103,6 +111,10 @@ impl Pattern {
         Ok(Self { text: text.to_owned(), namespace, name })
     }
 
+    fn expression(&self) -> String {
+        format!("{}[.]{}", self.namespace.expression(), self.name.expression())
+    }
+
     fn matches(&self, table: &TableId) -> bool {
         self.namespace.matches(&table.namespace) && self.name.matches(&table.name)
     }
@@ -133,6 +145,24 @@ impl Part {
                 }
                 None => return (!name.is_empty()).then_some((Self::Exactly(name), after)),
             }
+        }
+    }
+
+    fn expression(&self) -> String {
+        let exactly = |c: char| match c {
+            c if c.is_alphanumeric() || c == '_' => c.to_string(),
+            c => format!("\\{c}"),
+        };
+        match self {
+            Self::Exactly(name) => name.chars().map(exactly).collect(),
+            Self::Glob(pattern) => pattern
+                .iter()
+                .map(|c| match c {
+                    '*' => ".*".to_owned(),
+                    '?' => ".".to_owned(),
+                    c => exactly(*c),
+                })
+                .collect(),
         }
     }
 
@@ -201,6 +231,17 @@ mod tests {
     fn selects(pattern: &str, namespace: &str, name: &str) -> bool {
         let selection = Selection::parse(&[pattern.to_owned()]).unwrap();
         selection.matches(&TableId::new(namespace, name))
+    }
+
+    #[test]
+    fn patterns_are_told_as_regular_expressions() {
+        let read = |patterns: &[&str]| {
+            let patterns: Vec<String> = patterns.iter().map(|one| (*one).to_owned()).collect();
+            Selection::parse(&patterns).unwrap().expressions().0
+        };
+        assert_eq!(read(&["public.users"]), ["public[.]users"]);
+        assert_eq!(read(&["*.audit_?"]), [".*[.]audit_."]);
+        assert_eq!(read(&["shop.\"Order.(Items),\""]), ["shop[.]Order\\.\\(Items\\)\\,"]);
     }
 
     #[test]
