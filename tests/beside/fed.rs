@@ -49,6 +49,7 @@ impl Fed {
             "kafka": {
                 "bootstrap_servers": world.kafka.bootstrap(),
                 "topic_num_partitions": 1,
+                "session_timeout_ms": 6000,
                 "schema_registry_url": world.registry,
             },
             "connector": { "connect_url": world.connect.url() },

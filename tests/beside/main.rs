@@ -198,7 +198,7 @@ async fn what_debezium_writes_twice_is_the_same_and_our_decoder_reads_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not passed yet: schemas have no defaults of columns"]
+
 async fn our_topics_are_those_of_debezium_but_for_the_accepted_differences() {
     let Some(mut world) = World::start("Debezium beside cdc").await.unwrap() else { return };
     workload::fill(&world.client).await.unwrap();
