@@ -349,9 +349,12 @@ impl Forward<'_> {
                 }
                 () = self.hold.changed() => {}
                 batch = batches.recv(), if open && !self.holds() && in_flight.len() < IN_FLIGHT_MAX => match batch {
-                    Some(batch) => for sealed in self.append(batch).await? {
-                        in_flight.push_back(Box::pin(sealed.durable()));
-                    },
+                    Some(batch) => {
+                        let sealed = self.append(batch).await?;
+                        for accepted in sealed {
+                            in_flight.push_back(Box::pin(accepted.durable()));
+                        }
+                    }
                     // What is not sealed comes again.
                     None => open = false,
                 },
