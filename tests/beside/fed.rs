@@ -110,7 +110,7 @@ pub(super) async fn deliver(world: &World, encoding: &str) {
     world.client.batch_execute("INSERT INTO consumed (id, t) VALUES (9, 'new')").await.unwrap();
     fed.equals(world, &mut running).await;
     let status: Value = serde_json::from_str(&running.answers("/healthz", 200).await).unwrap();
-    assert_eq!(status["source"]["connector"]["state"], "running", "{status}");
+    assert_eq!(status["source"]["connector"]["state"], "RUNNING", "{status}");
     // What somebody removes is made again.
     world.connect.remove("fed").unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;

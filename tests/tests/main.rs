@@ -6,6 +6,7 @@
     clippy::disallowed_methods,
     clippy::print_stderr,
     clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     reason = "tests, in real time and with the environment of their runner"
 )]
 

@@ -140,6 +140,20 @@ fn without_schemas_types_widen_and_are_never_guessed_from_text() {
 }
 
 #[test]
+fn a_truncate_has_the_key_of_the_rows_before_it() {
+    let mut decoder = Decoder::new("__debezium_unavailable_value");
+    let inserted = change(
+        &mut decoder,
+        &json!({"id": 1}),
+        &envelope(Json::Null, json!({"v": 2, "id": 1}), "c"),
+    );
+    let truncated = change(&mut decoder, &Json::Null, &envelope(Json::Null, Json::Null, "t"));
+    let name =
+        |change: &Change| change.schema.columns[usize::from(change.schema.key[0])].name.clone();
+    assert_eq!((&*name(&inserted), &*name(&truncated)), ("id", "id"));
+}
+
+#[test]
 fn what_is_no_envelope_is_refused_or_known() {
     let mut decoder = Decoder::new("gone");
     let mut tell = |value: &str| decoder.decode(None, Some(value.as_bytes()), AT);

@@ -54,6 +54,8 @@ pub struct Decoder {
     marks: Marks,
     /// By the text of value schema and key.
     schemas: BTreeMap<String, Arc<Described>>,
+    /// The key of each table as its newest row had it: truncates come without.
+    keys: BTreeMap<TableId, Vec<String>>,
     guesses: Guesses,
 }
 
@@ -121,6 +123,7 @@ impl Decoder {
         Self {
             marks: Marks::new(&Placeholder::new(placeholder)),
             schemas: BTreeMap::new(),
+            keys: BTreeMap::new(),
             guesses: Guesses::default(),
         }
     }
@@ -157,32 +160,48 @@ impl Decoder {
         let described = if operation == Operation::Message {
             messages(source, schema)
         } else {
-            self.describe(schema, payload, source, key)?
+            let table = table(source)?;
+            let names = self.key_of(&table, operation, key);
+            self.describe(schema, payload, (table, dialect(source)), &names)?
         };
         let row = |row: &Json, image| self.row(&described, row, image);
         let change = change(&described.schema, (operation, position), payload, source, row)?;
         Ok(Decoded::Change(Box::new(change)))
     }
 
+    /// The names of the key's columns.
+    fn key_of(&mut self, table: &TableId, operation: Operation, key: &Json) -> Vec<String> {
+        if operation == Operation::Truncate {
+            return self.keys.get(table).cloned().unwrap_or_default();
+        }
+        let names: Vec<String> =
+            key.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+        if self.keys.get(table) != Some(&names) {
+            if self.keys.len() >= SCHEMAS_MAX {
+                self.keys.clear();
+            }
+            self.keys.insert(table.clone(), names.clone());
+        }
+        names
+    }
+
     fn describe(
         &mut self,
         schema: Option<&Json>,
         payload: &Json,
-        source: &Json,
-        key: &Json,
+        (table, dialect): (TableId, &str),
+        names: &[String],
     ) -> Result<Arc<Described>, ForeignError> {
-        let table = table(source)?;
-        let names: Vec<&str> =
-            key.as_object().into_iter().flatten().map(|(n, _)| n.as_str()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let Some(schema) = schema else {
-            return self.guesses.describe(table, dialect(source), (payload, &names), &self.marks);
+            return self.guesses.describe(table, dialect, (payload, &names), &self.marks);
         };
         let known = format!("{table}\n{names:?}\n{schema}");
         if let Some(described) = self.schemas.get(&known) {
             return Ok(Arc::clone(described));
         }
         let schema = connect::read(schema)?;
-        let described = Arc::new(describe(table, dialect(source), &schema, &names)?);
+        let described = Arc::new(describe(table, dialect, &schema, &names)?);
         if self.schemas.len() >= SCHEMAS_MAX {
             self.schemas.clear();
         }
