@@ -124,6 +124,27 @@ async fn the_replica_equals_the_source_after_kills_on_kafka() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_are_compared_and_repaired_on_kafka() {
+    let Some(server) = any_server() else { return };
+    let Some(kafka) = Kafka::shared_or_skip("e2e on Kafka").unwrap() else { return };
+    let scene = Scene::on(server).await.with_replica(server).on_kafka(kafka);
+    scene.source.batch_execute(CREATE).await.unwrap();
+    let mut running = scene.start();
+    running.follows().await;
+    // Of two tables one is quiet, and the last record of the other is a tombstone.
+    scene.source.batch_execute("DELETE FROM customers WHERE id = 7").await.unwrap();
+    scene.cdc(&["verify"]).await.exits_with(0).mentions(&["public.customers", "public.orders"]);
+    let damage =
+        "UPDATE customers SET name = 'other' WHERE id = 8; DELETE FROM orders WHERE customer = 3";
+    scene.target.batch_execute(damage).await.unwrap();
+    scene.cdc(&["verify"]).await.exits_with(1);
+    scene.cdc_within(Duration::from_secs(90), &["verify", "--repair"]).await.exits_with(0);
+    let difference = compare::difference(&scene.source, &scene.target, &TABLES).await;
+    assert_eq!(difference, None);
+    running.stop().await.exits_with(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pipeline_goes_on_when_the_broker_comes_back() {
     let Some(server) = any_server() else { return };
     let options = KafkaOptions::default();

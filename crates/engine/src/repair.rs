@@ -185,7 +185,7 @@ struct OwnLog<'a> {
 impl LogView for OwnLog<'_> {
     async fn state(&self) -> Option<LogState> {
         let log = self.shared.status().transport;
-        Some(LogState { captured: log.captured_position, newest: log.newest_position })
+        Some(LogState { captured: log.captured_position, newest: log.newest_position, ends: None })
     }
 
     async fn trouble(&self) -> Option<String> {

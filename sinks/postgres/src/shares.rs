@@ -20,6 +20,12 @@ const CLAIM: &str = "
     ON CONFLICT (pipeline_id, sink_id, topic, partition) DO UPDATE SET claims = held.claims + 1
     RETURNING topic, partition, claims, log::text, next_offset, position";
 
+/// What was committed, without taking it over.
+const STORED: &str = "
+    SELECT topic, partition, claims, log::text, next_offset, position
+      FROM cdc.partition_checkpoints
+     WHERE pipeline_id = $1 AND sink_id = $2 AND log IS NOT NULL";
+
 /// Divides by zero, and so fails its transaction, unless every row is still this session's.
 const SAVE: &str = "
     WITH new AS (
@@ -112,6 +118,23 @@ impl Shares {
     }
 }
 
+/// The places that were committed last, whoever did.
+pub(crate) async fn stored(
+    connection: &Connection,
+    pipeline_id: &str,
+    sink_id: &str,
+) -> Result<Places> {
+    let doing = "reading cdc.partition_checkpoints";
+    let parameters: [Parameter<'_>; 2] = [(&pipeline_id, Type::TEXT), (&sink_id, Type::TEXT)];
+    let rows: Vec<Claimed> = connection.all(doing, STORED, &parameters, Claimed::read).await?;
+    let mut places = Places::new();
+    for row in rows {
+        let place = row.committed(sink_id)?;
+        places.insert(row.partition, place);
+    }
+    Ok(places)
+}
+
 fn names<'p>(partitions: impl Iterator<Item = &'p TopicPartition>) -> (Vec<String>, Vec<i32>) {
     let name = |at: &TopicPartition| (at.topic.to_string(), at.partition.cast_signed());
     partitions.map(name).unzip()
@@ -141,10 +164,16 @@ impl Claimed {
     /// Where reading goes on; `None` before the first commit.
     fn place(&self, log: LogId, sink_id: &str) -> Result<Option<Place>> {
         let Some(theirs) = &self.log else { return Ok(None) };
+        let place = self.committed(sink_id)?;
+        let same = *theirs == log.0.to_string();
+        let offset = if same { place.offset } else { Offset(0) };
+        Ok(Some(Place { offset, ..place }))
+    }
+
+    fn committed(&self, sink_id: &str) -> Result<Place> {
         let unreadable = |cause| error::place_unreadable(sink_id, &self.partition, cause);
         let position: Position = self.position.parse().map_err(unreadable)?;
-        let same = *theirs == log.0.to_string();
-        let offset = if same { u64::try_from(self.next_offset).unwrap_or(0) } else { 0 };
-        Ok(Some(Place { offset: Offset(offset), position }))
+        let offset = Offset(u64::try_from(self.next_offset).unwrap_or(0));
+        Ok(Place { offset, position })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     connection::{Connection, Parameter},
-    error,
+    error, shares,
 };
 use cdc_core::{Checkpoint, Result, TableId, TableSchema, catalog::SinkContext};
 use tokio_postgres::{
@@ -133,6 +133,7 @@ pub(crate) struct Prepared {
 }
 
 /// The checkpoint as it is stored, without claiming it; `None` before the first claim. Creates nothing.
+/// Where several processes share the sink, it has the places that they committed.
 pub(crate) async fn stored_checkpoint(
     connection: &Connection,
     pipeline_id: &str,
@@ -143,6 +144,10 @@ pub(crate) async fn stored_checkpoint(
     let (complete, _) = connection.one(doing, EXISTS, &[], read).await?;
     if !complete {
         return Ok(None);
+    }
+    let shared = shares::stored(connection, pipeline_id, sink_id).await?;
+    if !shared.is_empty() {
+        return Ok(Some(Checkpoint { partitions: shared, ..Checkpoint::default() }));
     }
     let parameters: [Parameter<'_>; 2] = [(&pipeline_id, Type::TEXT), (&sink_id, Type::TEXT)];
     let read = |row: &Row| row.try_get::<_, String>(0);

@@ -3,6 +3,7 @@
 mod pipeline;
 mod repair;
 mod shown;
+mod topics;
 
 use super::Manner;
 use crate::{
@@ -19,6 +20,7 @@ use cdc_engine::verify::{Limits, Report, Verdict, Verification};
 use pipeline::RunningPipeline;
 use serde_json::json;
 use std::time::Duration;
+use topics::Topics;
 
 /// A view of one side is open for as long as the other side is waited for, and then some.
 const IDLE_GRACE: Duration = Duration::from_secs(60);
@@ -89,11 +91,13 @@ impl Args {
 
 pub(super) async fn run(args: &Args, manner: &Manner) -> Outcome {
     let settings = args.files.load()?;
-    let mut reports = compare_all(args, &settings, manner).await?;
+    let topics = Topics::open(&settings).await?;
+    let topics = topics.as_ref();
+    let mut reports = compare_all(args, &settings, topics, manner).await?;
     if args.repair {
         let mut left = differing(&reports);
-        while repair::repair(&settings, &reports, args.wait()).await? {
-            reports = compare_all(args, &settings, manner).await?;
+        while repair::repair(&settings, topics, &reports, args.wait()).await? {
+            reports = compare_all(args, &settings, topics, manner).await?;
             let still = differing(&reports);
             if still >= left {
                 break;
@@ -111,13 +115,14 @@ pub(super) async fn run(args: &Args, manner: &Manner) -> Outcome {
 async fn compare_all(
     args: &Args,
     settings: &Settings,
+    topics: Option<&Topics>,
     manner: &Manner,
 ) -> Outcome<Vec<(String, Report)>> {
     let replicas = replicas(args, settings).await?;
     let mut reports = Vec::with_capacity(replicas.len());
     for (sink_id, replica) in replicas {
-        let mut report = compare(args, settings, &sink_id, replica, manner).await?;
-        let pipeline = RunningPipeline::new(settings, &sink_id);
+        let pipeline = RunningPipeline::new(settings, topics, &sink_id);
+        let mut report = compare(args, settings, &pipeline, replica, manner).await?;
         pipeline.explain(&mut report).await;
         reports.push((sink_id, report));
     }
@@ -182,7 +187,7 @@ async fn replicas(
 async fn compare(
     args: &Args,
     settings: &Settings,
-    sink_id: &str,
+    pipeline: &RunningPipeline<'_>,
     replica: Box<dyn ReplicaRows>,
     manner: &Manner,
 ) -> Outcome<Report> {
@@ -190,9 +195,8 @@ async fn compare(
         let context = format!("a source of type {} cannot be compared", settings.source.kind());
         return Err(Failure::usage("CDC-0130", context, "this version compares postgres sources"));
     };
-    let pipeline = RunningPipeline::new(settings, sink_id);
     let limits = args.limits();
-    let mut verification = Verification { source, replica, log: &pipeline, limits };
+    let mut verification = Verification { source, replica, log: pipeline, limits };
     let filter = Filter::new(&args.table);
     let bar = shown::Bar::new(&manner.stderr);
     let report =

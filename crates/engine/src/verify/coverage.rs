@@ -3,21 +3,23 @@
 use crate::{dead_letter::is_marker, refill::is_mark};
 use async_trait::async_trait;
 use cdc_core::{
-    Checkpoint, Position, Result,
+    Checkpoint, Offset, Position, Result, TopicPartition,
     verify::{ReplicaRows, SourceRows},
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
 const POLL: Duration = Duration::from_millis(50);
 
 /// How far the log of a running pipeline has got.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogState {
     /// Everything captured up to here is in the log.
     pub captured: Option<Position>,
     /// The newest position in the log, told no earlier than `captured`.
     pub newest: Option<Position>,
+    /// Where each partition ends, told no earlier than `captured`, in a log without one order for all.
+    pub ends: Option<BTreeMap<TopicPartition, Offset>>,
 }
 
 /// Tells how far the log has got.
@@ -64,7 +66,7 @@ impl Coverage {
             let state = log.state().await.unwrap_or_default();
             let checkpoint = replica.begin().await?;
             let has = checkpoint.as_ref().and_then(position);
-            if covers(has, state, needed) {
+            if covers(checkpoint.as_ref(), &state, needed) {
                 self.exhausted = false;
                 return Ok(Covered::Yes(()));
             }
@@ -88,11 +90,19 @@ fn position(checkpoint: &Checkpoint) -> Option<Position> {
 
 /// Where captured tables are quiet, the checkpoint stays at their last change: then it is enough that
 /// the log has nothing newer.
-fn covers(has: Option<Position>, log: LogState, needed: Position) -> bool {
-    let Some(has) = has else { return false };
-    has >= needed
-        || log.captured.is_some_and(|captured| captured >= needed)
-            && log.newest.is_some_and(|newest| has >= newest)
+fn covers(checkpoint: Option<&Checkpoint>, log: &LogState, needed: Position) -> bool {
+    let captured = log.captured.is_some_and(|captured| captured >= needed);
+    if let Some(ends) = &log.ends {
+        return captured && checkpoint.is_some_and(|checkpoint| is_at_the_end(checkpoint, ends));
+    }
+    let Some(has) = checkpoint.and_then(position) else { return false };
+    has >= needed || captured && log.newest.is_some_and(|newest| has >= newest)
+}
+
+/// Has a sink read every partition to its end?
+fn is_at_the_end(checkpoint: &Checkpoint, ends: &BTreeMap<TopicPartition, Offset>) -> bool {
+    let read = |at| checkpoint.partitions.get(at).map_or(Offset(0), |place| place.offset);
+    ends.iter().all(|(at, end)| read(at) >= *end)
 }
 
 fn behind(bytes: Option<u64>, trouble: Option<String>) -> String {
@@ -109,12 +119,18 @@ fn behind(bytes: Option<u64>, trouble: Option<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cdc_core::Place;
 
     #[test]
     fn a_quiet_log_covers_what_was_captured_and_nothing_more() {
         let at = |commit| Some(Position::new(commit, 1));
         let needed = Position::new(50, 0);
-        let log = |captured, newest| LogState { captured, newest };
+        let log = |captured, newest| LogState { captured, newest, ends: None };
+        let checkpoint = |has: Option<Position>| {
+            let place = Place { offset: Offset(1), position: has? };
+            let partitions = [(TopicPartition::new("log", 0), place)].into();
+            Some(Checkpoint { partitions, ..Checkpoint::default() })
+        };
         for (has, state, expected) in [
             (None, log(at(60), at(10)), false),
             (at(50), LogState::default(), true),
@@ -124,7 +140,30 @@ mod tests {
             (at(10), log(at(49), at(10)), false),
             (at(10), log(at(60), None), false),
         ] {
-            assert_eq!(covers(has, state, needed), expected, "{has:?} {state:?}");
+            let covered = covers(checkpoint(has).as_ref(), &state, needed);
+            assert_eq!(covered, expected, "{has:?} {state:?}");
         }
+    }
+
+    #[test]
+    fn partitions_without_one_order_are_covered_by_their_ends() {
+        let at = |partition| TopicPartition::new("t", partition);
+        let state = |captured, ends: [u64; 2]| LogState {
+            captured: Some(Position::new(captured, 0)),
+            newest: None,
+            ends: Some([(at(0), Offset(ends[0])), (at(1), Offset(ends[1]))].into()),
+        };
+        let place = Place { offset: Offset(7), position: Position::new(20, 0) };
+        let partitions = [(at(0), place)].into();
+        let checkpoint = Checkpoint { partitions, ..Checkpoint::default() };
+        for (captured, ends, expected) in
+            [(50, [7, 0], true), (49, [7, 0], false), (50, [8, 0], false), (50, [7, 1], false)]
+        {
+            let state = state(captured, ends);
+            let covered = covers(Some(&checkpoint), &state, Position::new(50, 0));
+            assert_eq!(covered, expected, "{state:?}");
+        }
+        assert!(!covers(None, &state(50, [1, 0]), Position::new(50, 0)));
+        assert!(!covers(Some(&checkpoint), &LogState::default(), Position::new(50, 0)));
     }
 }

@@ -337,7 +337,7 @@ impl LogView for Log {
     async fn state(&self) -> Option<LogState> {
         let world = lock(&self.0);
         let newest = world.log.last().map(|(address, _)| Position::new(*address, 1));
-        Some(LogState { captured: Some(Position::new(world.address + 1, 0)), newest })
+        Some(LogState { captured: Some(Position::new(world.address + 1, 0)), newest, ends: None })
     }
 
     async fn trouble(&self) -> Option<String> {

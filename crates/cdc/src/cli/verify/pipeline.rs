@@ -1,5 +1,6 @@
 //! What the running pipeline says about its log and about the sink at hand.
 
+use super::topics::Topics;
 use crate::{
     directory::{Directory, Probe},
     remote::Remote,
@@ -31,13 +32,18 @@ pub(super) struct RunningPipeline<'a> {
     directory: &'a Directory,
     pipeline_id: &'a str,
     sink_id: &'a str,
+    topics: Option<&'a Topics>,
     last: Mutex<Last>,
 }
 
 impl<'a> RunningPipeline<'a> {
-    pub(super) fn new(settings: &'a Settings, sink_id: &'a str) -> Self {
+    pub(super) fn new(
+        settings: &'a Settings,
+        topics: Option<&'a Topics>,
+        sink_id: &'a str,
+    ) -> Self {
         let (directory, pipeline_id) = (&settings.directory, settings.id());
-        Self { directory, pipeline_id, sink_id, last: Mutex::default() }
+        Self { directory, pipeline_id, sink_id, topics, last: Mutex::default() }
     }
 
     fn remote(&self) -> Option<Arc<Remote>> {
@@ -70,7 +76,10 @@ impl<'a> RunningPipeline<'a> {
     pub(super) async fn has_copied(&self, ordered: Position) -> bool {
         let Some(status) = self.status().await else { return false };
         let captured = text(&status, "/transport/captured_position");
-        let captured: Option<Position> = captured.and_then(|captured| captured.parse().ok());
+        let mut captured: Option<Position> = captured.and_then(|captured| captured.parse().ok());
+        if let Some(topics) = self.topics {
+            captured = captured.max(topics.captured().await);
+        }
         let reached = captured.is_some_and(|captured| captured >= ordered);
         reached && text(&status, "/source/state") == Some("running")
     }
@@ -108,12 +117,17 @@ fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
 #[async_trait]
 impl LogView for RunningPipeline<'_> {
     async fn state(&self) -> Option<LogState> {
-        let status = self.status().await?;
-        let position = |pointer: &str| -> Option<Position> { text(&status, pointer)?.parse().ok() };
-        Some(LogState {
-            captured: position("/transport/captured_position"),
-            newest: position("/transport/newest_position"),
-        })
+        let status = self.status().await;
+        let position =
+            |pointer: &str| -> Option<Position> { text(status.as_ref()?, pointer)?.parse().ok() };
+        let captured = position("/transport/captured_position");
+        if let Some(topics) = self.topics {
+            // Another process may be the one that captures.
+            let captured = captured.max(topics.captured().await);
+            return Some(LogState { captured, newest: None, ends: topics.ends().await });
+        }
+        status.as_ref()?;
+        Some(LogState { captured, newest: position("/transport/newest_position"), ends: None })
     }
 
     async fn trouble(&self) -> Option<String> {

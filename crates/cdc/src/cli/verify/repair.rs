@@ -1,6 +1,6 @@
 //! Has rows that differ delivered again.
 
-use super::{super::snapshot::give, pipeline::RunningPipeline};
+use super::{super::snapshot::give, pipeline::RunningPipeline, topics::Topics};
 use crate::{
     failure::{Failure, Outcome},
     settings::Settings,
@@ -15,6 +15,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// nothing that could be ordered.
 pub(super) async fn repair(
     settings: &Settings,
+    topics: Option<&Topics>,
     reports: &[(String, Report)],
     wait: Duration,
 ) -> Outcome<bool> {
@@ -35,7 +36,7 @@ pub(super) async fn repair(
     tracing::info!(orders = orders.len(), "rows that differ are read once more from the source");
     // Everything that was ordered lies below.
     let ordered = settings.source.current_position().await?;
-    let pipeline = RunningPipeline::new(settings, "");
+    let pipeline = RunningPipeline::new(settings, topics, "");
     let deadline = Instant::now() + wait;
     while !pipeline.has_copied(ordered).await {
         if Instant::now() >= deadline {
