@@ -235,7 +235,7 @@ fn messages_of_platform_files() {
             "registry: {port: 70000}",
             "CDC-0104 `registry.port` must be a whole number from 0 to 65535, but it is `70000`",
         ),
-        ("connector: {}", "CDC-0108 capture through Kafka Connect is not in this version"),
+        ("connector: {}", "CDC-0109 `connector` needs `transport_mode: kafka`"),
         (
             "registry: {enabled: false}\nrest: {stop_on_incompatible_schema: true}",
             "CDC-0109 `rest.stop_on_incompatible_schema: true` needs the schema registry",

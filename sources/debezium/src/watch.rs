@@ -7,31 +7,32 @@ use std::time::Duration;
 
 /// How often the connector is looked at.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// So many looks may find nothing: a cluster tells a connector's state a moment after it was made.
+/// The first looks may find nothing: a cluster tells a connector's state a moment after it was made.
 const UNTOLD_MAX: u32 = 15;
 
 /// A source through which no change passes.
 pub(crate) struct Watcher {
     rest: Rest,
     name: String,
-    untold: u32,
+    /// How many looks have found nothing; `None` once one has found it.
+    untold: Option<u32>,
 }
 
 impl Watcher {
     pub(crate) fn new(rest: Rest, name: String) -> Self {
-        Self { rest, name, untold: 0 }
+        Self { rest, name, untold: Some(0) }
     }
 
     /// Its state and its worker.
     async fn look(&mut self) -> Result<(bool, String, String)> {
         let Some(status) = self.rest.status(&self.name).await? else {
-            self.untold += 1;
-            return match self.untold > UNTOLD_MAX {
-                true => Err(error::gone(&self.name)),
-                false => Ok((false, "unassigned".to_owned(), String::new())),
+            self.untold = self.untold.map(|looks| looks + 1).filter(|looks| *looks <= UNTOLD_MAX);
+            return match self.untold {
+                None => Err(error::gone(&self.name)),
+                Some(_) => Ok((false, "unassigned".to_owned(), String::new())),
             };
         };
-        self.untold = 0;
+        self.untold = None;
         if let Some(why) = status.failure() {
             return Err(error::failed(&self.name, &why));
         }
