@@ -51,7 +51,7 @@ impl Source for Watcher {
                 looked = self.look() => looked?,
             };
             if state != known {
-                tracing::info!(connector = self.name, state, worker, "Debezium captures");
+                tracing::info!(connector = self.name, state, worker, "state of Debezium's connector");
                 known.clone_from(&state);
             }
             context.status.send_modify(|status| {
