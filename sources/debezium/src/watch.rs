@@ -51,7 +51,12 @@ impl Source for Watcher {
                 looked = self.look() => looked?,
             };
             if state != known {
-                tracing::info!(connector = self.name, state, worker, "state of Debezium's connector");
+                tracing::info!(
+                    connector = self.name,
+                    state,
+                    worker,
+                    "state of Debezium's connector"
+                );
                 known.clone_from(&state);
             }
             context.status.send_modify(|status| {
