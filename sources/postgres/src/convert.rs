@@ -1,4 +1,4 @@
-//! Values as PostgreSQL sends them, binary or text, into [`Value`](cdc_core::Value)s.
+//! Values as PostgreSQL sends them, binary or text, into [`Value`]s.
 //!
 //! ```text
 //!   type catalog ─▶ Codec per column ─▶ Decoder ─┬─ binary ─▶ Value

@@ -124,7 +124,11 @@ impl LogView for RunningPipeline<'_> {
         if let Some(topics) = self.topics {
             // Another process may be the one that captures.
             let captured = captured.max(topics.captured().await);
-            return Some(LogState { captured, newest: None, ends: topics.ends().await });
+            return Some(LogState {
+                captured,
+                newest: None,
+                ends: topics.ends(self.sink_id).await,
+            });
         }
         status.as_ref()?;
         Some(LogState { captured, newest: position("/transport/newest_position"), ends: None })

@@ -29,13 +29,17 @@ impl Topics {
         progress.map(|progress| progress.position)
     }
 
-    /// Where each partition ends.
-    pub(super) async fn ends(&self) -> Option<BTreeMap<TopicPartition, Offset>> {
+    /// Where those partitions end that the group of a sink has not read to their end. Records without a
+    /// change move the group's offset and not the sink's own place.
+    pub(super) async fn ends(&self, sink_id: &str) -> Option<BTreeMap<TopicPartition, Offset>> {
+        let partitions = self.transport.partitions().await.ok()?;
         let mut ends = BTreeMap::new();
-        for partition in self.transport.partitions().await.ok()? {
-            let end = self.transport.end(&partition).await.ok()?;
-            ends.insert(partition, end);
+        for partition in &partitions {
+            let end = self.transport.end(partition).await.ok()?;
+            ends.insert(partition.clone(), end);
         }
+        let read = self.transport.committed(sink_id, &partitions).await.ok()?;
+        ends.retain(|at, end| read.get(at).is_none_or(|place| place.offset < *end));
         Some(ends)
     }
 }
