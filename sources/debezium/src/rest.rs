@@ -3,7 +3,7 @@
 use crate::{config::Config, error};
 use cdc_core::{Error, Result, Retry};
 use reqwest::{Client, Method, StatusCode, Url};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -13,6 +13,9 @@ pub(crate) type Properties = BTreeMap<String, String>;
 /// No answer that is told is longer.
 const SAID_CHARS_MAX: usize = 500;
 const FAILED: &str = "FAILED";
+const RESTART: &str = "restart";
+const NOT_CONNECT: &str =
+    "its answer is none of Kafka Connect's; does `connector.connect_url` lead to a worker?";
 
 /// The way to a cluster.
 #[derive(Clone, Debug)]
@@ -21,6 +24,11 @@ pub(crate) struct Rest {
     url: Url,
     tries: u32,
     wait: Duration,
+}
+
+#[derive(Deserialize)]
+struct Plugin {
+    class: String,
 }
 
 /// How a connector and its tasks fare.
@@ -98,17 +106,14 @@ impl Rest {
 
     /// The classes of connectors that the workers have.
     pub(crate) async fn plugins(&self) -> Result<Vec<String>> {
-        let found = self.ask(Method::GET, &["connector-plugins"], None, "list its plugins").await?;
-        let all = found.unwrap_or_default();
-        let classes = all.as_array().into_iter().flatten().filter_map(|one| one.get("class"));
-        Ok(classes.filter_map(Value::as_str).map(str::to_owned).collect())
+        let found = self.read(&["connector-plugins"], "list its plugins").await?;
+        let all: Vec<Plugin> = found.unwrap_or_default();
+        Ok(all.into_iter().map(|plugin| plugin.class).collect())
     }
 
     /// The settings of a connector; `None` when there is none.
     pub(crate) async fn settings(&self, name: &str) -> Result<Option<Properties>> {
-        let path = ["connectors", name, "config"];
-        let found = self.ask(Method::GET, &path, None, "show a connector").await?;
-        Ok(found.and_then(|json| serde_json::from_value(json).ok()))
+        self.read(&["connectors", name, "config"], "show a connector").await
     }
 
     /// Makes a connector, or gives it these settings.
@@ -120,7 +125,7 @@ impl Rest {
 
     /// Starts what has failed of a connector.
     pub(crate) async fn restart(&self, name: &str) -> Result<()> {
-        let path = ["connectors", name, "restart"];
+        let path = ["connectors", name, RESTART];
         self.ask(Method::POST, &path, None, "restart the connector").await.map(drop)
     }
 
@@ -132,9 +137,15 @@ impl Rest {
 
     /// How a connector fares; `None` when there is none.
     pub(crate) async fn status(&self, name: &str) -> Result<Option<Status>> {
-        let path = ["connectors", name, "status"];
-        let found = self.ask(Method::GET, &path, None, "tell a connector's state").await?;
-        Ok(found.and_then(|json| serde_json::from_value(json).ok()))
+        self.read(&["connectors", name, "status"], "tell a connector's state").await
+    }
+
+    /// What an answer says; `None` where there is nothing of that name. What cannot be read is an error:
+    /// something that is there must not look as if it were not.
+    async fn read<T: DeserializeOwned>(&self, path: &[&str], doing: &str) -> Result<Option<T>> {
+        let Some(text) = self.ask(Method::GET, path, None, doing).await? else { return Ok(None) };
+        let read = serde_json::from_str(&text);
+        read.map(Some).map_err(|_| error::refused(&self.shown(), doing, 200, NOT_CONNECT))
     }
 
     /// Asks until there is an answer; `None` where there is nothing of that name. All requests may be
@@ -145,7 +156,7 @@ impl Rest {
         path: &[&str],
         body: Option<&Value>,
         doing: &str,
-    ) -> Result<Option<Value>> {
+    ) -> Result<Option<String>> {
         let mut tries = 1;
         loop {
             match self.once(method.clone(), path, body, doing).await {
@@ -165,12 +176,12 @@ impl Rest {
         path: &[&str],
         body: Option<&Value>,
         doing: &str,
-    ) -> Result<Option<Value>> {
+    ) -> Result<Option<String>> {
         let mut url = self.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
-        if path.last() == Some(&"restart") {
+        if path.last() == Some(&RESTART) {
             url.set_query(Some("includeTasks=true&onlyFailed=true"));
         }
         let request = self.client.request(method, url);
@@ -184,9 +195,7 @@ impl Rest {
         let text = answer.text().await.map_err(unreachable)?;
         match status {
             StatusCode::NOT_FOUND => Ok(None),
-            status if status.is_success() => {
-                Ok(Some(serde_json::from_str(&text).unwrap_or_default()))
-            }
+            status if status.is_success() => Ok(Some(text)),
             status => Err(self.refusal(doing, status, &text)),
         }
     }

@@ -63,6 +63,10 @@ impl Connect {
         self.worker.lock().unwrap().settings.insert(name.to_owned(), json!(settings));
     }
 
+    pub(crate) fn put_raw(&self, name: &str, answer: Value) {
+        self.worker.lock().unwrap().settings.insert(name.to_owned(), answer);
+    }
+
     pub(crate) fn fail(&self, name: &str, trace: &str) {
         self.worker.lock().unwrap().traces.insert(name.to_owned(), trace.to_owned());
     }

@@ -87,6 +87,16 @@ async fn a_connector_of_others_stays_as_it_is() {
 }
 
 #[tokio::test]
+async fn an_answer_that_cannot_be_read_is_not_taken_for_a_connector_that_is_not_there() {
+    let connect = Connect::start().await;
+    connect.put_raw("shop", serde_json::json!(["a proxy's page"]));
+    let error = connector(&connect, "ours").provision().await.unwrap_err();
+    assert_eq!(error.code, "CDC-1203");
+    assert!(error.context.contains("connect_url"), "{error}");
+    assert_eq!(connect.setting("shop", "slot.name"), None, "nothing was put over it");
+}
+
+#[tokio::test]
 async fn workers_that_are_busy_are_asked_again_and_a_failed_connector_is_started() {
     let connect = Connect::start().await;
     connect.refuse_once();
